@@ -1,0 +1,43 @@
+# Two commands on a bare machine: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+
+.PHONY: demo test slow calibration lint notebooks lock clean help
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo "Python 3.11 or newer is needed" && false)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## the whole road once, on real purchases (about a minute)
+	$(BIN)/uplift demo
+
+test: $(STAMP) ## all fast tests
+	$(BIN)/python -m pytest
+
+slow: $(STAMP) ## the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP) ## format, lint and type checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock: $(STAMP) ## renew requirements.lock from pyproject.toml
+	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and everything a run has written
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find experiments -mindepth 2 -type f ! -name experiment.yaml ! -name contact_policy.yaml -delete
+	find experiments -mindepth 2 -type d -empty -delete
+	rm -f experiments/registry.db*
+	find mlruns -mindepth 1 ! -name .gitkeep -delete

@@ -1,0 +1,285 @@
+"""The one door for tables: any frame or file in, a pandas frame with checked customer ids out.
+
+Customer ids (`unit`) are text in Unicode NFC, never numbers: '00123' and '123' are two customers.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from uplift.checks import Check, warning
+from uplift.errors import MAX_ROWS_SHOWN, DataError
+from uplift.files import file_digest, whole_file
+
+UNIT = "unit"
+TEXT_COLUMNS = (UNIT, "household", "cluster", "arm", "stratum", "experiment", "campaign", "basket")
+MAX_ID_BYTES = 256  # longer "ids" are free text that slipped into the wrong column
+CONTROL_CHARACTERS = r"[\p{Cc}\p{Cf}]"  # NUL, zero-width, byte-order mark, bidirectional marks
+OUTER_BLANKS = r"^[\s\p{Zs}]|[\s\p{Zs}]$"
+LOOKS_PERSONAL = r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$|^\+\d[\d .()-]{7,}\d$"
+FORMULA_START = r"^[=+\-@\t\r\x00]"  # a spreadsheet would run it
+
+Table = Any  # pandas, polars, arrow, DuckDB relation, a result with to_pandas(), or a path
+
+
+def read_frame(
+    source: Table, *, what: str, require: Sequence[str] = (), unit: str | None = UNIT
+) -> pd.DataFrame:
+    """A table as a pandas frame of its own, with its id column checked.
+
+    what     name of the table in messages, e.g. "customers"
+    require  columns that must be there
+    unit     the id column to check (see `clean_units`); None when the table has none
+    """
+    frame = _to_pandas(source, what=what)
+    _require_columns(frame, [*require, *([unit] if unit else [])], what=what)
+    if unit:
+        frame[unit] = clean_units(frame[unit], column=unit, what=what)
+    return frame
+
+
+def clean_units(values: Any, *, column: str = UNIT, what: str = "table") -> pd.Series:
+    """Ids as NFC text, or a refusal that names the first rows at fault.
+
+    Refused: ID_MISSING, ID_NOT_TEXT, ID_CONTROL_CHAR, ID_WHITESPACE, ID_TOO_LONG and
+    ID_UNICODE_FORM (two spellings of one visible id).
+    """
+    series = values if isinstance(values, pd.Series) else pd.Series(values)
+    ids = _ids_as_text(series, column=column, what=what)
+    _refuse(
+        pc.fill_null(pc.equal(pc.binary_length(pc.utf8_trim_whitespace(ids)), 0), True),
+        "ID_MISSING",
+        f"{what}: column {column!r} must hold an id in every row. Remove or repair those rows.",
+        column,
+    )
+    control = pc.match_substring_regex(ids, CONTROL_CHARACTERS)
+    if pc.any(control).as_py():
+        first = ids.filter(control)[0].as_py()
+        point = next(c for c in first if unicodedata.category(c) in {"Cc", "Cf"})
+        _refuse(
+            control,
+            "ID_CONTROL_CHAR",
+            f"{what}: ids in {column!r} hold invisible characters such as U+{ord(point):04X}. "
+            "Remove them at the source.",
+            column,
+        )
+    _refuse(
+        pc.match_substring_regex(ids, OUTER_BLANKS),
+        "ID_WHITESPACE",
+        f"{what}: ids in {column!r} begin or end with a blank. Trim them at the source.",
+        column,
+    )
+    _refuse(
+        pc.greater(pc.binary_length(ids), MAX_ID_BYTES),
+        "ID_TOO_LONG",
+        f"{what}: ids in {column!r} are longer than {MAX_ID_BYTES} bytes. Is this the id column?",
+        column,
+    )
+    normal = pc.utf8_normalize(ids, "NFC")
+    _refuse_collisions(ids, normal, column=column, what=what)
+    return pd.Series(normal.to_pandas().to_numpy(), index=series.index, dtype="str", name=column)
+
+
+def personal_id_warning(units: pd.Series) -> Check | None:
+    """A warning when ids look like e-mail addresses or telephone numbers."""
+    looks = pc.match_substring_regex(pa.array(units, type=pa.string()), LOOKS_PERSONAL)
+    count = int(pc.sum(looks).as_py() or 0)
+    if not count:
+        return None
+    return warning(
+        "ID_LOOKS_PII",
+        value=count,
+        remedy="Replace personal data in ids by a pseudonym before the import.",
+    )
+
+
+def require_unique(units: pd.Series, *, what: str) -> None:
+    """Refuse a table that should hold one row per unit and does not."""
+    repeated = units.duplicated(keep="first").to_numpy()
+    _refuse(
+        pa.array(repeated),
+        "ID_DUPLICATE",
+        f"{what}: one row per unit is expected. Aggregate first: sum, mean or first.",
+        UNIT,
+    )
+
+
+def require_exportable(units: pd.Series, *, what: str) -> None:
+    """Refuse ids that a spreadsheet would run as a formula; escaping them would break joins."""
+    _refuse(
+        pc.match_substring_regex(pa.array(units, type=pa.string()), FORMULA_START),
+        "ID_FORMULA",
+        f"{what}: ids begin with a character that a spreadsheet runs as a formula. Change the ids.",
+        UNIT,
+    )
+
+
+def write_parquet(frame: pd.DataFrame, path: str | Path) -> str:
+    """Write a frame whole or not at all, with page checksums; gives the file's SHA-256."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, write_page_checksum=True, compression="zstd")
+    return file_digest(path)
+
+
+def read_parquet(path: str | Path, *, what: str) -> pd.DataFrame:
+    """Read a parquet file, verifying its page checksums."""
+    if not Path(path).is_file():
+        raise DataError(
+            f"{what}: there is no file {path}. Give the path of a parquet or CSV file.",
+            code="FILE_MISSING",
+        )
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        code = "FILE_CHECKSUM" if "checksum" in str(error).lower() else "FILE_UNREADABLE"
+        raise DataError(
+            f"{what}: {Path(path).name} is not a whole parquet file ({_first_line(error)}). "
+            "Restore it or write it again.",
+            code=code,
+        ) from error
+    return pd.DataFrame(table.to_pandas())
+
+
+def read_csv(path: str | Path, *, what: str) -> pd.DataFrame:
+    """Read a comma-separated UTF-8 file; ids stay text, and only an empty field is missing."""
+    content = Path(path).read_bytes() if Path(path).is_file() else None
+    if content is None:
+        raise DataError(
+            f"{what}: there is no file {path}. Give the path of a parquet or CSV file.",
+            code="FILE_MISSING",
+        )
+    if b"\x00" in content:
+        row = content[: content.index(b"\x00")].count(b"\n")
+        raise DataError(
+            f"{what}: {Path(path).name} holds a NUL byte near row {row}. Export it again as UTF-8.",
+            code="CSV_MALFORMED",
+            rows=[row],
+        )
+    convert = pyarrow.csv.ConvertOptions(
+        column_types=dict.fromkeys(TEXT_COLUMNS, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    try:
+        table = pyarrow.csv.read_csv(pa.BufferReader(content), convert_options=convert)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{what}: {Path(path).name} is not a well-formed CSV file ({_first_line(error)}). "
+            "Export it again: comma-separated, UTF-8, the same number of fields in every row.",
+            code="CSV_MALFORMED",
+        ) from error
+    return pd.DataFrame(table.to_pandas())
+
+
+def frame_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 of a frame's columns, types and values; equal frames give equal digests."""
+    digest = hashlib.sha256()
+    for name in frame.columns:
+        digest.update(f"{name}:{frame[name].dtype};".encode())
+        digest.update(pd.util.hash_pandas_object(frame[name], index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _to_pandas(source: Table, *, what: str) -> pd.DataFrame:
+    if isinstance(source, pd.DataFrame):
+        return source.copy(deep=False).reset_index(drop=True)
+    if isinstance(source, str | Path):
+        read = read_csv if str(source).endswith((".csv", ".csv.gz")) else read_parquet
+        return read(source, what=what)
+    try:
+        native = nw.from_native(source)
+    except TypeError:
+        if hasattr(source, "to_pandas"):
+            return pd.DataFrame(source.to_pandas()).reset_index(drop=True)
+        raise DataError(
+            f"{what}: a table is expected (pandas, polars, arrow, DuckDB relation or a path), "
+            f"got {type(source).__name__}.",
+            code="NOT_A_TABLE",
+        ) from None
+    collected = native.collect() if isinstance(native, nw.LazyFrame) else native
+    return pd.DataFrame(collected.to_pandas()).reset_index(drop=True)
+
+
+def _require_columns(frame: pd.DataFrame, names: Sequence[str], *, what: str) -> None:
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise DataError(
+            f"{what}: column {twice[0]!r} is there twice. Rename one of them.",
+            code="FEATURE_DUPLICATE",
+            column=str(twice[0]),
+        )
+    missing = [name for name in dict.fromkeys(names) if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{what}: column {missing[0]!r} is missing (needed: {', '.join(missing)}; "
+            f"found: {', '.join(map(str, frame.columns[:12]))}).",
+            code="COLUMN_MISSING",
+            column=missing[0],
+        )
+
+
+def _ids_as_text(series: pd.Series, *, column: str, what: str) -> pa.Array:
+    missing = series.isna()
+    _refuse(
+        pa.array(missing.to_numpy()),
+        "ID_MISSING",
+        f"{what}: column {column!r} must hold an id in every row. Remove or repair those rows.",
+        column,
+    )
+    if pd.api.types.is_float_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype):
+        raise DataError(
+            f"{what}: ids in {column!r} are {series.dtype} numbers, which may already have merged "
+            "two customers. Read the column as text.",
+            code="ID_NOT_TEXT",
+            column=column,
+        )
+    return _one_chunk(pa.array(series.astype("str"), type=pa.string()))
+
+
+def _refuse(bad: Any, code: str, message: str, column: str) -> None:
+    """Raise when any row is bad, with the count and the first row numbers (from 1)."""
+    count = int(pc.sum(bad).as_py() or 0)
+    if not count:
+        return
+    rows = pc.indices_nonzero(bad)[:MAX_ROWS_SHOWN].to_pylist()
+    shown = ", ".join(str(row + 1) for row in rows)
+    raise DataError(
+        f"{message} Found in {count} row(s), first: {shown}.",
+        code=code,
+        column=column,
+        count=count,
+        rows=[row + 1 for row in rows],
+    )
+
+
+def _refuse_collisions(ids: pa.Array, normal: pa.Array, *, column: str, what: str) -> None:
+    changed = pc.not_equal(ids, normal)
+    if not pc.any(changed).as_py():
+        return
+    unchanged = normal.filter(pc.invert(changed))
+    clash = pc.and_(changed, pc.is_in(normal, value_set=unchanged))
+    _refuse(
+        clash,
+        "ID_UNICODE_FORM",
+        f"{what}: two ids in {column!r} look the same but are spelled in different Unicode forms. "
+        "Decide at the source whether they are one customer.",
+        column,
+    )
+
+
+def _one_chunk(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

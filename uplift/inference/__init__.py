@@ -1,0 +1,1 @@
+"""Pure mathematics on arrays and moments; knows no experiment."""
