@@ -1,1 +1,76 @@
-"""uplift"""
+"""Marketing experiments and uplift modelling: from a campaign brief to proven profit per customer.
+
+    import uplift as up
+
+Every public name is loaded when it is first used, so importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Arm": "uplift.experiment",
+    "Economics": "uplift.economics",
+    "Experiment": "uplift.experiment",
+    "load_experiment": "uplift.experiment",
+    "Trial": "uplift.trial",
+    "customer_view": "uplift.customers.view",
+    "design": "uplift.design.plan",
+    "Registry": "uplift.registry.registry",
+    "assign": "uplift.assignment.assign",
+    "analyse": "uplift.analysis.analyse",
+    "train": "uplift.models.train",
+    "evaluate": "uplift.evaluation.quality",
+    "roi": "uplift.evaluation.roi",
+    "ContactPolicy": "uplift.contacts.policy",
+    "plan_contacts": "uplift.contacts.plan",
+    "log_run": "uplift.tracking",
+    "promote": "uplift.promotion",
+    "rollback": "uplift.promotion",
+    "score": "uplift.scoring",
+    "Campaign": "uplift.campaign",
+}
+
+__all__ = sorted(_MODULE_OF)
+
+if TYPE_CHECKING:
+    from uplift.analysis.analyse import analyse as analyse
+    from uplift.assignment.assign import assign as assign
+    from uplift.campaign import Campaign as Campaign
+    from uplift.contacts.plan import plan_contacts as plan_contacts
+    from uplift.contacts.policy import ContactPolicy as ContactPolicy
+    from uplift.customers.view import customer_view as customer_view
+    from uplift.design.plan import design as design
+    from uplift.economics import Economics as Economics
+    from uplift.evaluation.quality import evaluate as evaluate
+    from uplift.evaluation.roi import roi as roi
+    from uplift.experiment import (
+        Arm as Arm,
+    )
+    from uplift.experiment import (
+        Experiment as Experiment,
+    )
+    from uplift.experiment import (
+        load_experiment as load_experiment,
+    )
+    from uplift.models.train import train as train
+    from uplift.promotion import promote as promote
+    from uplift.promotion import rollback as rollback
+    from uplift.registry.registry import Registry as Registry
+    from uplift.scoring import score as score
+    from uplift.tracking import log_run as log_run
+    from uplift.trial import Trial as Trial
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'uplift' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -3,8 +3,10 @@
 Customer ids (`unit`) are text in Unicode NFC, never numbers: '00123' and '123' are two customers.
 """
 
+import gzip
 import hashlib
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,8 +86,7 @@ def clean_units(values: Any, *, column: str = UNIT, what: str = "table") -> pd.S
         f"{what}: ids in {column!r} are longer than {MAX_ID_BYTES} bytes. Is this the id column?",
         column,
     )
-    normal = pc.utf8_normalize(ids, "NFC")
-    _refuse_collisions(ids, normal, column=column, what=what)
+    normal = _composed(ids, column=column, what=what)
     return pd.Series(normal.to_pandas().to_numpy(), index=series.index, dtype="str", name=column)
 
 
@@ -133,11 +134,7 @@ def write_parquet(frame: pd.DataFrame, path: str | Path) -> str:
 
 def read_parquet(path: str | Path, *, what: str) -> pd.DataFrame:
     """Read a parquet file, verifying its page checksums."""
-    if not Path(path).is_file():
-        raise DataError(
-            f"{what}: there is no file {path}. Give the path of a parquet or CSV file.",
-            code="FILE_MISSING",
-        )
+    _require_file(path, what=what)
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
@@ -152,12 +149,10 @@ def read_parquet(path: str | Path, *, what: str) -> pd.DataFrame:
 
 def read_csv(path: str | Path, *, what: str) -> pd.DataFrame:
     """Read a comma-separated UTF-8 file; ids stay text, and only an empty field is missing."""
-    content = Path(path).read_bytes() if Path(path).is_file() else None
-    if content is None:
-        raise DataError(
-            f"{what}: there is no file {path}. Give the path of a parquet or CSV file.",
-            code="FILE_MISSING",
-        )
+    _require_file(path, what=what)
+    content = Path(path).read_bytes()
+    if Path(path).suffix == ".gz":
+        content = _gunzip(content, name=Path(path).name, what=what)
     if b"\x00" in content:
         row = content[: content.index(b"\x00")].count(b"\n")
         raise DataError(
@@ -165,6 +160,15 @@ def read_csv(path: str | Path, *, what: str) -> pd.DataFrame:
             code="CSV_MALFORMED",
             rows=[row],
         )
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        row = content[: error.start].count(b"\n")
+        raise DataError(
+            f"{what}: {Path(path).name} is not UTF-8 (row {row}). Export it again as UTF-8.",
+            code="CSV_MALFORMED",
+            rows=[row],
+        ) from error
     convert = pyarrow.csv.ConvertOptions(
         column_types=dict.fromkeys(TEXT_COLUMNS, pa.string()),
         null_values=[""],
@@ -172,7 +176,7 @@ def read_csv(path: str | Path, *, what: str) -> pd.DataFrame:
     )
     try:
         table = pyarrow.csv.read_csv(pa.BufferReader(content), convert_options=convert)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+    except pa.ArrowInvalid as error:
         raise DataError(
             f"{what}: {Path(path).name} is not a well-formed CSV file ({_first_line(error)}). "
             "Export it again: comma-separated, UTF-8, the same number of fields in every row.",
@@ -208,6 +212,23 @@ def _to_pandas(source: Table, *, what: str) -> pd.DataFrame:
         ) from None
     collected = native.collect() if isinstance(native, nw.LazyFrame) else native
     return pd.DataFrame(collected.to_pandas()).reset_index(drop=True)
+
+
+def _require_file(path: str | Path, *, what: str) -> None:
+    if not Path(path).is_file():
+        raise DataError(
+            f"{what}: there is no file {path}. Give the path of a parquet or CSV file.",
+            code="FILE_MISSING",
+        )
+
+
+def _gunzip(content: bytes, *, name: str, what: str) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{what}: {name} is not a whole gzip file. Copy it again.", code="FILE_UNREADABLE"
+        ) from error
 
 
 def _require_columns(frame: pd.DataFrame, names: Sequence[str], *, what: str) -> None:
@@ -262,19 +283,26 @@ def _refuse(bad: Any, code: str, message: str, column: str) -> None:
     )
 
 
-def _refuse_collisions(ids: pa.Array, normal: pa.Array, *, column: str, what: str) -> None:
-    changed = pc.not_equal(ids, normal)
-    if not pc.any(changed).as_py():
-        return
-    unchanged = normal.filter(pc.invert(changed))
-    clash = pc.and_(changed, pc.is_in(normal, value_set=unchanged))
+def _composed(ids: pa.Array, *, column: str, what: str) -> pa.Array:
+    """Ids in Unicode NFC; refused when two spellings become one id."""
+    ascii_only = pc.string_is_ascii(ids)
+    if pc.all(ascii_only).as_py():
+        return ids
+    texts = ids.to_pylist()  # unicodedata, because Arrow's own normaliser leaves NFD as it is
+    spelling: dict[str, str] = {}
+    clash = [False] * len(texts)
+    for row in pc.indices_nonzero(pc.invert(ascii_only)).to_pylist():
+        given = texts[row]
+        texts[row] = unicodedata.normalize("NFC", given)
+        clash[row] = spelling.setdefault(texts[row], given) != given
     _refuse(
-        clash,
+        pa.array(clash),
         "ID_UNICODE_FORM",
         f"{what}: two ids in {column!r} look the same but are spelled in different Unicode forms. "
         "Decide at the source whether they are one customer.",
         column,
     )
+    return pa.array(texts, type=pa.string())
 
 
 def _one_chunk(array: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -64,16 +64,17 @@ def average(
     """Weighted mean of scores and its standard error, by cluster where the design is.
 
         value     = sum(weight * score) / sum(weight)
-        std_error = sqrt(G / (G - 1) * sum_g (sum_{i in g} weight_i (score_i - value))^2) / sum(weight)
+        residual  = sum of weight * (score - value) over a cluster
+        std_error = sqrt(G / (G - 1) * sum(residual^2)) / sum(weight)
 
     scores  (n_units,), any unit; G is the number of clusters (of units where there are none)
     """
     w = np.ones_like(scores) if weight is None else weight
     total = float(w.sum())
     value = float(w @ scores) / total
-    residual = w * (scores - value)
+    residual: Array = w * (scores - value)
     if cluster is not None:
-        residual = np.bincount(cluster, weights=residual)
+        residual = np.bincount(cluster, weights=residual).astype(np.float64)
     groups = len(residual)
     std_error = float(np.sqrt(groups / max(groups - 1, 1) * (residual @ residual)) / total)
     half = float(stats.norm.ppf(0.5 + confidence / 2)) * std_error

@@ -1,0 +1,204 @@
+"""A trial is joined by id, checked once, and says what is wrong with codes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from uplift.economics import Economics
+from uplift.errors import DataError, DefinitionError
+from uplift.experiment import experiment_from
+from uplift.metrics import Metric
+from uplift.strict_yaml import parse_yaml
+from uplift.trial import Trial, join_outcomes
+
+DEFINITION = """
+id: spring
+title: Spring
+kind: campaign_holdout
+owner: crm
+objective: profit
+hypothesis: It pays.
+audience: {description: Everyone}
+arms:
+  - {name: control, share: 0.5}
+  - {name: voucher, share: 0.5, unit_cost: 0.05}
+metrics:
+  primary:
+    metric: {name: spend, version: 1, title: S, column: spend, unit: EUR, window_days: 7, owner: o}
+  secondary:
+    - metric:
+        {name: visit, version: 1, title: V, column: visit, kind: proportion, unit: share,
+         window_days: 7, owner: o}
+schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 7}
+analysis: {decision_rule: Scale what is proven.}
+money: {currency: EUR, value: spend, margin_rate: 0.3}
+"""
+EXPERIMENT = experiment_from(parse_yaml(DEFINITION))
+UNITS = [f"u{i}" for i in range(8)]
+
+
+def assignment(**changes) -> pd.DataFrame:
+    arms = ["control", "voucher"] * 4
+    return pd.DataFrame({"unit": UNITS, "arm": arms, "propensity": 0.5} | changes)
+
+
+def outcomes(**changes) -> pd.DataFrame:
+    return pd.DataFrame({"unit": UNITS, "spend": np.arange(8.0), "visit": [0, 1] * 4} | changes)
+
+
+def join(assigned=None, result=None, customers=None, **options) -> Trial:
+    return Trial.join(
+        EXPERIMENT,
+        assignment() if assigned is None else assigned,
+        outcomes() if result is None else result,
+        customers,
+        **options,
+    )
+
+
+def test_rows_are_joined_by_id_never_by_position():
+    shuffled = outcomes().sample(frac=1, random_state=1)
+    features = pd.DataFrame({"unit": UNITS[::-1], "age": range(8), "as_of": "2017-07-01"})
+    trial = join(result=shuffled, customers=features)
+    assert trial.outcomes["spend"].tolist() == list(range(8))
+    assert trial.features["age"].tolist() == list(range(7, -1, -1))
+    assert trial.features.columns.tolist() == ["age"]
+
+
+def test_design_propensities_come_from_the_experiment():
+    assert np.allclose(join().propensity, 0.5)
+
+
+def test_counts_per_arm_put_control_first():
+    assert join().counts == {"control": 4, "voucher": 4}
+
+
+@pytest.mark.parametrize(
+    ("assigned", "result", "code"),
+    [
+        (assignment(unit=["", *UNITS[1:]]), None, "ID_MISSING"),
+        (assignment(unit=[UNITS[1], *UNITS[1:]]), None, "ID_TWO_ARMS"),
+        (assignment(unit=[UNITS[2], *UNITS[1:]]), None, "ID_DUPLICATE"),
+        (assignment(arm=[None, *["control", "voucher"] * 3, "control"]), None, "ARM_NULL"),
+        (assignment(arm=["Voucher ", *["control"] * 7]), None, "ARM_UNKNOWN"),
+        (assignment(arm=["control"] * 8), None, "ARM_MISSING"),
+        (assignment(arm=["voucher", *["control"] * 7]), None, "ARM_TOO_SMALL"),
+        (assignment(propensity=0.4), None, "PROPENSITY_MISMATCH"),
+        (None, outcomes(unit=[UNITS[1], *UNITS[1:]]), "ID_DUPLICATE"),
+        (None, outcomes(spend=[np.nan, *range(7)]), "OUTCOME_MISSING"),
+        (None, outcomes(spend=[np.inf, *range(7)]), "OUTCOME_NOT_FINITE"),
+        (None, outcomes(spend=["12,50", *["1"] * 7]), "OUTCOME_NOT_NUMERIC"),
+        (None, outcomes(spend=["€12", *["1"] * 7]), "OUTCOME_NOT_NUMERIC"),
+        (None, outcomes(visit=[2, 1] * 4), "OUTCOME_NOT_BINARY"),
+        (None, outcomes(visit=[0.5, 1] * 4), "OUTCOME_NOT_BINARY"),
+        (None, outcomes().head(7), "OUTCOME_MISSING"),
+        (None, outcomes().drop(columns="spend"), "COLUMN_MISSING"),
+    ],
+)
+def test_bad_input_is_refused_with_its_code(assigned, result, code):
+    with pytest.raises(DataError) as error:
+        join(assigned, result)
+    assert error.value.code == code
+
+
+def test_an_unknown_arm_is_met_with_the_nearest_known_one():
+    with pytest.raises(DataError, match="Did you mean 'voucher'"):
+        join(assignment(arm=["Vouchr", *["control"] * 7]))
+
+
+def test_a_missing_outcome_is_zero_or_dropped_only_when_said_so():
+    assert join(result=outcomes().head(7), missing="zero").outcomes["spend"][7] == 0
+    assert join(result=outcomes().head(7), missing="drop").n_units == 7
+
+
+def test_returns_are_negative_revenue_and_welcome():
+    assert join(result=outcomes(spend=[-3.0, *range(7)])).outcomes["spend"][0] == -3
+
+
+def test_outcomes_of_the_unassigned_are_left_out_and_counted():
+    more = pd.concat([outcomes(), outcomes(unit=[f"x{i}" for i in range(8)])])
+    trial = join(result=more)
+    assert trial.n_units == 8
+    assert [(note.code, note.value) for note in trial.notices] == [("EXPOSED_UNASSIGNED", 8)]
+
+
+def test_one_dominant_customer_is_pointed_out():
+    units = [f"u{i}" for i in range(100)]
+    assigned = pd.DataFrame({"unit": units, "arm": ["control", "voucher"] * 50})
+    result = pd.DataFrame({"unit": units, "spend": [100.0, *[0.5] * 99], "visit": 0})
+    _, notices = join_outcomes(EXPERIMENT, assigned, result)
+    assert [note.code for note in notices] == ["OUTCOME_DOMINATED"]
+
+
+def test_personal_ids_are_pointed_out():
+    units = [f"ann{i}@example.com" for i in range(8)]
+    trial = join(assignment(unit=units), outcomes(unit=units))
+    assert [note.code for note in trial.notices] == ["ID_LOOKS_PII"]
+
+
+def test_a_customer_without_features_is_refused():
+    with pytest.raises(DataError, match="have no row here") as error:
+        join(customers=pd.DataFrame({"unit": UNITS[:6], "age": 1}))
+    assert (error.value.code, error.value.count) == ("FEATURE_ROWS_MISSING", 2)
+
+
+@pytest.mark.parametrize(("value", "code"), [(0.0, "PROPENSITY_BOUND"), (1.0, "PROPENSITY_BOUND")])
+def test_a_propensity_at_its_bound_is_refused(value, code):
+    trial = join()
+    with pytest.raises(DataError) as error:
+        Trial(
+            units=trial.units,
+            features=trial.features,
+            arms=trial.arms,
+            arm=trial.arm,
+            outcomes=trial.outcomes,
+            propensity=np.column_stack([np.full(8, 1 - value), np.full(8, value)]),
+            primary="spend",
+        )
+    assert error.value.code == code
+
+
+def test_parts_of_different_length_are_refused():
+    trial = join()
+    with pytest.raises(DataError) as error:
+        Trial(
+            units=trial.units,
+            features=trial.features,
+            arms=trial.arms,
+            arm=trial.arm[:7],
+            outcomes=trial.outcomes,
+            propensity=trial.propensity,
+            primary="spend",
+        )
+    assert error.value.code == "LENGTH_MISMATCH"
+
+
+def test_profit_is_margin_less_redemptions_less_contacts():
+    economics = Economics(
+        currency="EUR",
+        value_outcome="spend",
+        margin_rate=0.3,
+        redemption_outcome="redeemed",
+        contact_cost={"voucher": 0.05},
+        redemption_cost={"voucher": 2.0},
+    )
+    outcomes_by_arm = {
+        "spend": np.array([[10.0, 20.0]]),
+        "redeemed": np.array([[0.0, 0.5]]),
+    }
+    profit = economics.profit(outcomes_by_arm, ("control", "voucher"))
+    assert profit.tolist() == [[3.0, pytest.approx(0.3 * 20 - 2.0 * 0.5 - 0.05)]]
+
+
+@pytest.mark.parametrize("cost", [-1.0, float("nan"), float("inf")])
+def test_a_cost_that_is_no_cost_is_refused(cost):
+    with pytest.raises(DefinitionError) as error:
+        Economics(currency="EUR", value_outcome="spend", contact_cost={"voucher": cost})
+    assert error.value.code == "COST_INVALID"
+
+
+def test_a_metric_is_cited_by_name_and_version():
+    metric = Metric(
+        name="spend", version=2, title="S", column="spend", unit="EUR", window_days=7, owner="o"
+    )
+    assert metric.key == "spend@2"
