@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: demo test slow calibration lint notebooks lock clean help
+.PHONY: demo test slow lint notebooks lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -25,6 +25,9 @@ test: $(STAMP) ## all fast tests
 
 slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
+
+notebooks: $(STAMP) ## execute the notebooks
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks
 
 lint: $(STAMP) ## format, lint and type checks
 	$(BIN)/ruff format --check .
