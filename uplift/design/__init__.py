@@ -1,0 +1,1 @@
+"""Design: what an experiment can answer, before a single message is sent."""

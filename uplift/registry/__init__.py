@@ -1,0 +1,1 @@
+"""Registry: what was promised, in which state it is, and who changed what when."""
