@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from uplift.checks import Check
 from uplift.table import Column, Result, Table
 
 Array = npt.NDArray[np.float64]
@@ -59,6 +60,7 @@ class Suite(Result):
     fold         (n_units,)          fold that left the unit out
     predicted    by outcome, (n_units, n_arms)  out-of-fold mean outcome per arm
     dr_outcomes  by outcome, (n_units, n_arms)  doubly robust outcome per arm
+    notices      warnings of the training, shown with every result
     """
 
     outcome: str
@@ -70,6 +72,7 @@ class Suite(Result):
     dr_outcomes: Mapping[str, Array] = field(repr=False)
     candidates: Mapping[str, Candidate] = field(repr=False)
     seed: int = 0
+    notices: tuple[Check, ...] = ()
 
     @property
     def scores(self) -> Array:

@@ -1,0 +1,1 @@
+"""Models of the effect per customer: learners and baselines on one shared cross-fit."""

@@ -1,0 +1,316 @@
+"""One cross-fit for all learners, arms and outcomes: bins once, folds once, scores once.
+
+Every unit's mean outcome under every arm is predicted by models that did not see the unit. From
+them come the doubly robust scores that learners learn from and that judge them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from uplift.errors import DataError, DefinitionError
+from uplift.inference.doubly_robust import aipw_outcomes
+from uplift.models.boosting import (
+    BinnedTable,
+    Boosting,
+    Forest,
+    grow,
+    side_by_side,
+    sizes_for,
+)
+from uplift.progress import track
+from uplift.suite import effect_scores
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ArmModels:
+    """Mean outcome per arm: one pooled forest that sees the arm, then a correction of each arm.
+
+    A correction starts from what the pooled forest says of its arm, so an arm with few units stays
+    close to the others. With no corrections it is an S-learner, with them a T-learner.
+
+    pooled       sees the features and the arm
+    corrections  one per arm, control first, or none
+    binary       whether raw sums are log odds
+    """
+
+    pooled: Forest
+    corrections: tuple[Forest, ...]
+    n_arms: int
+    n_features: int
+    binary: bool
+
+    def raw(self, inputs: Array, *, arm: int) -> Array:
+        """Raw score of each row under one arm, (n_rows,)."""
+        asked = inputs.copy()
+        asked[:, self.n_features :] = 0
+        if arm > 0:
+            asked[:, self.n_features + arm - 1] = 1
+        raw = self.pooled.raw(asked)
+        return raw + self.corrections[arm].raw(asked) if self.corrections else raw
+
+    def mean(self, inputs: Array, *, arm: int) -> Array:
+        """Mean outcome of each row under one arm, (n_rows,), unit of the outcome."""
+        raw = self.raw(inputs, arm=arm)
+        return 1 / (1 + np.exp(-raw)) if self.binary else raw
+
+    def means(self, inputs: Array) -> Array:
+        """Mean outcome of each row under every arm, (n_rows, n_arms), unit of the outcome."""
+        return np.column_stack([self.mean(inputs, arm=arm) for arm in range(self.n_arms)])
+
+    def effects(self, inputs: Array) -> Array:
+        """Effect of each treatment, (n_rows, n_arms - 1), unit of the outcome."""
+        return effect_scores(self.means(inputs))
+
+    def without_corrections(self) -> "ArmModels":
+        """The pooled forest alone."""
+        return replace(self, corrections=())
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Who got what, with which probability, and how much each unit counts.
+
+    arm         (n_units,)         column of the arm received, 0 is control
+    propensity  (n_units, n_arms)  inside (0, 1), rows sum to 1
+    weight      (n_units,)         None means every unit counts once
+    cluster     (n_units,)         code of the cluster that was randomised, None for units
+    """
+
+    arm: IntArray
+    propensity: Array
+    weight: Array | None = None
+    cluster: IntArray | None = None
+
+    @property
+    def n_arms(self) -> int:
+        """How many arms, control included."""
+        return int(self.propensity.shape[1])
+
+    @property
+    def n_units(self) -> int:
+        """How many units."""
+        return len(self.arm)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows of the shared table that a model may learn from, and what was already learned on them.
+
+    rows        (n_rows,), ascending
+    outcome     (n_units,)             of all units
+    arm_models  fitted on `rows`; None when nothing has been fitted yet
+    scores      (n_units, n_arms - 1)  doubly robust effects of all units, out of fold; or None
+    """
+
+    table: BinnedTable
+    design: Design
+    outcome: Array
+    rows: IntArray
+    arm_models: ArmModels | None = None
+    scores: Array | None = None
+
+    def of_arm(self, arm: int) -> IntArray:
+        """The rows that received an arm."""
+        inside: IntArray = self.rows[self.design.arm[self.rows] == arm]
+        return inside
+
+    def weights(self, rows: IntArray) -> Array | None:
+        """Weights of some rows; None when every unit counts once."""
+        return None if self.design.weight is None else self.design.weight[rows]
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """Out-of-fold outcomes and scores of all units, and the models they came from.
+
+    fold         (n_units,)                     fold that left the unit out
+    arm_models   by outcome, one per fold       fitted without that fold
+    predicted    by outcome, (n_units, n_arms)  mean outcome per arm, out of fold
+    dr_outcomes  by outcome, (n_units, n_arms)  doubly robust outcome per arm
+    """
+
+    table: BinnedTable
+    design: Design
+    fold: IntArray
+    outcomes: Mapping[str, Array]
+    arm_models: Mapping[str, tuple[ArmModels, ...]]
+    predicted: Mapping[str, Array]
+    dr_outcomes: Mapping[str, Array]
+
+    @property
+    def n_folds(self) -> int:
+        """How many folds."""
+        return int(self.fold.max()) + 1
+
+    def sample(self, outcome: str, *, without_fold: int) -> Sample:
+        """The units outside a fold, with the arm models fitted on them."""
+        return Sample(
+            table=self.table,
+            design=self.design,
+            outcome=self.outcomes[outcome],
+            rows=np.flatnonzero(self.fold != without_fold),
+            arm_models=self.arm_models[outcome][without_fold],
+            scores=effect_scores(self.dr_outcomes[outcome]),
+        )
+
+    def all_units(self, outcome: str) -> Sample:
+        """All units, for the models that score new customers."""
+        everyone = Sample(
+            table=self.table,
+            design=self.design,
+            outcome=self.outcomes[outcome],
+            rows=np.arange(self.design.n_units),
+            scores=effect_scores(self.dr_outcomes[outcome]),
+        )
+        return replace(everyone, arm_models=fit_arm_models(everyone))
+
+
+def assign_folds(design: Design, *, n_folds: int, seed: int) -> IntArray:
+    """A fold per unit, (n_units,): every arm spread evenly, clusters kept whole.
+
+    Raises ARM_TOO_SMALL when an arm has fewer units (or clusters) than folds need.
+    """
+    if n_folds < 2:
+        raise DefinitionError(
+            f"n_folds must be 2 or more, got {n_folds}: a unit is predicted by models of others.",
+            code="FOLDS_INVALID",
+        )
+    if design.cluster is None:
+        codes, first = np.arange(design.n_units), np.arange(design.n_units)
+    else:
+        _, first, codes = np.unique(design.cluster, return_index=True, return_inverse=True)
+    fold_of = np.empty(len(first), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    for arm in range(design.n_arms):
+        members = np.flatnonzero(design.arm[first] == arm)
+        _require_members(len(members), arm=arm, n_folds=n_folds)
+        fold_of[rng.permutation(members)] = np.arange(len(members)) % n_folds
+    return fold_of[codes]
+
+
+def cross_fit(
+    table: BinnedTable,
+    design: Design,
+    outcomes: Mapping[str, Array],
+    *,
+    fold: IntArray,
+    n_threads: int | None = None,
+) -> CrossFit:
+    """Predict every outcome under every arm out of fold, and make doubly robust scores of it.
+
+    outcomes  by name, (n_units,); 0/1 outcomes are modelled as probabilities, others as means
+    fold      (n_units,), from `assign_folds`; shared by all outcomes and learners
+    """
+    n_folds = int(fold.max()) + 1
+    jobs = [(name, f) for name in outcomes for f in range(n_folds)]
+
+    def work(job: tuple[str, int]) -> tuple[ArmModels, Array]:
+        name, f = job
+        inside = np.flatnonzero(fold != f)
+        models = fit_arm_models(Sample(table, design, outcomes[name], inside))
+        return models, models.means(table.inputs[fold == f])
+
+    predicted = {name: np.empty((design.n_units, design.n_arms)) for name in outcomes}
+    models: dict[str, list[ArmModels]] = {name: [] for name in outcomes}
+    answers = side_by_side(work, jobs, n_threads=n_threads)
+    bar = track(answers, label="Cross-fitting outcomes", total=len(jobs))
+    for (name, f), (fitted, means) in zip(jobs, bar, strict=True):
+        models[name].append(fitted)
+        predicted[name][fold == f] = means
+    scores = {name: _dr_outcomes(design, outcomes[name], predicted[name]) for name in outcomes}
+    fitted_models = {name: tuple(found) for name, found in models.items()}
+    return CrossFit(table, design, fold, outcomes, fitted_models, predicted, scores)
+
+
+def fit_arm_models(
+    sample: Sample,
+    *,
+    pooled: Boosting | None = None,
+    correction: Boosting | None = None,
+) -> ArmModels:
+    """Fit the pooled forest and each arm's correction on the rows of a sample.
+
+    pooled, correction  sizes of the forests; None sizes them to the number of rows
+    """
+    sizes = sizes_for(len(sample.rows))
+    models = fit_pooled(sample, size=pooled or sizes.pooled)
+    size = correction or sizes.arm
+    corrections = tuple(
+        _fit_correction(sample, models, arm=arm, size=size) for arm in range(models.n_arms)
+    )
+    return replace(models, corrections=corrections)
+
+
+def fit_pooled(sample: Sample, *, size: Boosting) -> ArmModels:
+    """Fit only the forest that sees the arm."""
+    outcome = sample.outcome[sample.rows]
+    binary = is_binary(sample.outcome)
+    forest = grow(
+        sample.table,
+        sample.rows,
+        outcome,
+        size,
+        objective="binary" if binary else "regression",
+        weight=sample.weights(sample.rows),
+        sees_arm=True,
+    )
+    return ArmModels(forest, (), sample.design.n_arms, sample.table.n_features, binary)
+
+
+def doubly_robust_scores(sample: Sample, *, n_folds: int, seed: int) -> Array:
+    """Effect scores of all units, (n_units, n_arms - 1): the sample's own, or cross-fitted here."""
+    if sample.scores is not None:
+        return sample.scores
+    fold = assign_folds(sample.design, n_folds=n_folds, seed=seed)
+    fitted = cross_fit(sample.table, sample.design, {"outcome": sample.outcome}, fold=fold)
+    return effect_scores(fitted.dr_outcomes["outcome"])
+
+
+def is_binary(outcome: Array) -> bool:
+    """Whether an outcome holds only 0 and 1."""
+    return bool(((outcome == 0) | (outcome == 1)).all())
+
+
+def _fit_correction(sample: Sample, pooled: ArmModels, *, arm: int, size: Boosting) -> Forest:
+    rows = sample.of_arm(arm)
+    leaf = max(2, min(size.min_data_in_leaf, len(rows) // 4))  # a small arm may still be corrected
+    return grow(
+        sample.table,
+        rows,
+        sample.outcome[rows],
+        replace(size, min_data_in_leaf=leaf),
+        objective="binary" if pooled.binary else "regression",
+        start=pooled.raw(sample.table.inputs[rows], arm=arm),
+        weight=sample.weights(rows),
+    )
+
+
+def _dr_outcomes(design: Design, outcome: Array, predicted: Array) -> Array:
+    return aipw_outcomes(
+        outcome=outcome, arm=design.arm, propensity=design.propensity, predicted=predicted
+    )
+
+
+def _require_members(count: int, *, arm: int, n_folds: int) -> None:
+    if count >= 2 * n_folds:
+        return
+    raise DataError(
+        f"Arm number {arm} has {count} unit(s) or clusters; {n_folds} folds need at least "
+        f"{2 * n_folds}. Use fewer folds or more units.",
+        code="ARM_TOO_SMALL",
+        column="arm",
+        count=count,
+    )
+
+
+def cluster_codes(cluster: Sequence[object] | npt.NDArray[np.generic] | None) -> IntArray | None:
+    """Clusters of any labels as numbers, (n_units,)."""
+    if cluster is None:
+        return None
+    return np.unique(np.asarray(cluster), return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,330 @@
+"""Learners of the effect per customer: S, T, X and DR, as scikit-learn estimators on LightGBM.
+
+Alone, a learner encodes, bins and (where it needs to) cross-fits by itself. In `train` all learners
+share one binned table, one set of arm models and one set of doubly robust scores.
+
+Arms are coded 0 (control), 1 … K; `predict` gives one column per treatment, in the outcome's unit.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from uplift.models.boosting import (
+    Boosting,
+    Forest,
+    bin_features,
+    grow,
+    in_chunks,
+    sizes_for,
+    with_arm_columns,
+)
+from uplift.models.crossfit import (
+    ArmModels,
+    Sample,
+    doubly_robust_scores,
+    fit_arm_models,
+    fit_pooled,
+)
+from uplift.models.encoding import Encoder
+from uplift.models.inputs import checked_design, checked_outcome, refuse_leaks
+
+Array = npt.NDArray[np.float64]
+
+
+class EffectModel(ABC, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """What all learners and baselines share: checked input, encoded features, stored parts.
+
+    kind      "learner" or "baseline"
+    predicts  "effect" in the outcome's unit, or "ranking" when only the order means something
+    """
+
+    kind: ClassVar[str] = "learner"
+    predicts: ClassVar[str] = "effect"
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        treatment: Any,
+        *,
+        propensity: Any = None,
+        sample_weight: Any = None,
+        cluster: Any = None,
+    ) -> Self:
+        """Learn from n units.
+
+        X              table or array of features; categories and missing values as they are
+        y              (n_units,)  outcome; 0/1 is modelled as a probability
+        treatment      (n_units,)  0 is control, 1 … K are the treatments
+        propensity     probability of treatment 1 (two arms) or of each arm, (n_units, n_arms);
+                       None takes the observed shares, as in a simple randomised experiment
+        sample_weight  (n_units,)  how often each unit counts
+        cluster        (n_units,)  units that stay in one fold together
+
+        Refused: TREATMENT_CONSTANT, TREATMENT_CODES, PROPENSITY_BOUND, WEIGHT_INVALID,
+        OUTCOME_MISSING, EMPTY_INPUT, LEAK_TREATMENT, LEAK_OUTCOME and what `Encoder.fit` refuses.
+        """
+        encoder = Encoder.fit(X)
+        encoded = encoder.encode(X)
+        outcome = checked_outcome(y, n_units=len(encoded))
+        design = checked_design(
+            treatment,
+            n_units=len(encoded),
+            propensity=propensity,
+            sample_weight=sample_weight,
+            cluster=cluster,
+        )
+        refuse_leaks(encoder, encoded, design, {"outcome": outcome})
+        table = bin_features(
+            encoded, categorical=encoder.categorical, arm=design.arm, n_arms=design.n_arms
+        )
+        return self.learn(Sample(table, design, outcome, np.arange(len(encoded))), encoder)
+
+    def predict(self, X: Any) -> Array:
+        """Effect of each treatment against control, (n_units, n_arms - 1), unit of the outcome.
+
+        Columns are found by name; FEATURE_MISSING names those that are not there.
+        """
+        check_is_fitted(self, "encoder_")
+        return in_chunks(self.effects, with_arm_columns(self.encoder_.encode(X), self.n_arms_))
+
+    def learn(self, sample: Sample, encoder: Encoder) -> Self:
+        """Learn from rows of a shared table, using what was fitted on it already."""
+        self.encoder_ = encoder
+        self.n_arms_ = sample.design.n_arms
+        self.n_features_in_ = len(encoder.columns)
+        self.feature_names_in_ = np.array(encoder.columns, dtype=object)
+        self._learn(sample)
+        return self
+
+    @abstractmethod
+    def effects(self, inputs: Array) -> Array:
+        """Effects of encoded rows, (n_rows, n_arms - 1)."""
+
+    @abstractmethod
+    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
+        """What was learned, as plain constants and named forests."""
+
+    @abstractmethod
+    def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
+        """Take back what `parts` gave; `encoder_` and `n_arms_` are set already."""
+
+    @abstractmethod
+    def _learn(self, sample: Sample) -> None:
+        """Learn from a sample; the encoder and the number of arms are set."""
+
+
+class _Boosted(EffectModel):
+    """A learner whose forests a caller may size; None sizes them to the number of units."""
+
+    def __init__(
+        self,
+        *,
+        n_rounds: int | None = None,
+        learning_rate: float | None = None,
+        num_leaves: int | None = None,
+        min_data_in_leaf: int | None = None,
+    ) -> None:
+        self.n_rounds = n_rounds
+        self.learning_rate = learning_rate
+        self.num_leaves = num_leaves
+        self.min_data_in_leaf = min_data_in_leaf
+
+    def _size(self, default: Boosting) -> Boosting:
+        return default.but(
+            {
+                "n_rounds": self.n_rounds,
+                "learning_rate": self.learning_rate,
+                "num_leaves": self.num_leaves,
+                "min_data_in_leaf": self.min_data_in_leaf,
+            }
+        )
+
+
+class _FromArmModels(_Boosted):
+    """A learner that is read off the arm models; learns `models_`."""
+
+    def effects(self, inputs: Array) -> Array:
+        """Effects of encoded rows, (n_rows, n_arms - 1)."""
+        return self.models_.effects(inputs)
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
+        """The arm models' forests and shape."""
+        return arm_model_parts(self.models_)
+
+    def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
+        """Take back the arm models."""
+        self.models_ = arm_models_from(constants, forests)
+
+
+class SLearner(_FromArmModels):
+    """Effect as the difference one pooled model sees when only the arm is changed.
+
+        effect_k(x) = mean(x, arm k) - mean(x, control)
+
+    Steady when effects are small or arms have few units; blind to weak effects.
+    Source: Künzel, Sekhon, Bickel & Yu (2019), PNAS 116(10).
+    """
+
+    def _learn(self, sample: Sample) -> None:
+        default = sizes_for(len(sample.rows)).pooled
+        size = self._size(default)
+        if sample.arm_models is not None and size == default:
+            self.models_ = sample.arm_models.without_corrections()
+        else:
+            self.models_ = fit_pooled(sample, size=size)
+
+
+class TLearner(_FromArmModels):
+    """Effect as each arm's own outcome model minus the control's.
+
+        effect_k(x) = mean_k(x) - mean_0(x)
+
+    Each arm's model corrects the pooled one, so that arms with few units borrow from the others.
+    Source: Künzel, Sekhon, Bickel & Yu (2019), PNAS 116(10).
+    """
+
+    def _learn(self, sample: Sample) -> None:
+        default = sizes_for(len(sample.rows)).arm
+        size = self._size(default)
+        if sample.arm_models is not None and size == default:
+            self.models_ = sample.arm_models
+        else:
+            self.models_ = fit_arm_models(sample, correction=size)
+
+
+class XLearner(_Boosted):
+    """Effect learned from each side's missing outcome, filled in by the other side's model.
+
+        of units with arm k:  outcome - mean_0(x)  gives  side_k
+        of control units:     mean_k(x) - outcome  gives  side_0
+        effect_k = g side_0 + (1 - g) side_k,  g = share of arm k among arm k and control
+
+    The model that fills in never saw the unit's own arm. Learns `treated_`, `control_` (one forest
+    per treatment each) and `control_share_` (the g of each treatment).
+    Source: Künzel, Sekhon, Bickel & Yu (2019), PNAS 116(10).
+    """
+
+    def _learn(self, sample: Sample) -> None:
+        size = self._size(sizes_for(len(sample.rows)).effect)
+        models = sample.arm_models or fit_arm_models(sample)
+        arms = range(1, sample.design.n_arms)
+        self.treated_ = tuple(self._side(sample, models, size, of=k, other=0) for k in arms)
+        self.control_ = tuple(self._side(sample, models, size, of=0, other=k) for k in arms)
+        share = sample.design.propensity[sample.rows].mean(axis=0)
+        self.control_share_ = share[1:] / (share[0] + share[1:])
+
+    def _side(
+        self, sample: Sample, models: ArmModels, size: Boosting, *, of: int, other: int
+    ) -> Forest:
+        rows = sample.of_arm(of)
+        filled_in = models.mean(sample.table.inputs[rows], arm=other)
+        gain = sample.outcome[rows] - filled_in
+        target = gain if of > 0 else -gain
+        return grow(sample.table, rows, target, size, weight=sample.weights(rows))
+
+    def effects(self, inputs: Array) -> Array:
+        """Effects of encoded rows, (n_rows, n_arms - 1)."""
+        treated = np.column_stack([forest.raw(inputs) for forest in self.treated_])
+        control = np.column_stack([forest.raw(inputs) for forest in self.control_])
+        share = self.control_share_
+        return np.asarray(share * control + (1 - share) * treated, dtype=np.float64)
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
+        """Both sides' forests and the shares that mix them."""
+        forests = _numbered("treated", self.treated_) | _numbered("control", self.control_)
+        return {"control_share": self.control_share_.tolist()}, forests
+
+    def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
+        """Take back both sides and their shares."""
+        self.treated_ = _in_order("treated", forests)
+        self.control_ = _in_order("control", forests)
+        self.control_share_ = np.array(constants["control_share"], dtype=np.float64)
+
+
+class DRLearner(_Boosted):
+    """Effect as a regression of the doubly robust scores on the features.
+
+        score_k = doubly robust outcome of arm k - that of control;  effect_k(x) = E[score_k | x]
+
+    The scores are cross-fitted. A score of a training unit was made with outcome models that may
+    have seen the units being predicted, one step removed; with five folds no bias shows.
+    Learns `forests_`, one per treatment.
+    Source: Kennedy (2023), Electronic Journal of Statistics 17(2).
+    """
+
+    def __init__(
+        self,
+        *,
+        n_rounds: int | None = None,
+        learning_rate: float | None = None,
+        num_leaves: int | None = None,
+        min_data_in_leaf: int | None = None,
+        n_folds: int = 5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            n_rounds=n_rounds,
+            learning_rate=learning_rate,
+            num_leaves=num_leaves,
+            min_data_in_leaf=min_data_in_leaf,
+        )
+        self.n_folds = n_folds
+        self.seed = seed
+
+    def _learn(self, sample: Sample) -> None:
+        scores = doubly_robust_scores(sample, n_folds=self.n_folds, seed=self.seed)[sample.rows]
+        size = self._size(sizes_for(len(sample.rows)).effect)
+        weight = sample.weights(sample.rows)
+        self.forests_ = tuple(
+            grow(sample.table, sample.rows, scores[:, k], size, weight=weight)
+            for k in range(scores.shape[1])
+        )
+
+    def effects(self, inputs: Array) -> Array:
+        """Effects of encoded rows, (n_rows, n_arms - 1)."""
+        return np.column_stack([forest.raw(inputs) for forest in self.forests_])
+
+    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
+        """One forest per treatment."""
+        return {}, _numbered("effect", self.forests_)
+
+    def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
+        """Take back the forests."""
+        self.forests_ = _in_order("effect", forests)
+
+
+def arm_model_parts(models: ArmModels) -> tuple[dict[str, Any], dict[str, Forest]]:
+    """Arm models as plain constants and named forests."""
+    constants = {
+        "n_arms": models.n_arms,
+        "n_features": models.n_features,
+        "binary": models.binary,
+    }
+    return constants, {"pooled": models.pooled, **_numbered("arm", models.corrections)}
+
+
+def arm_models_from(constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> ArmModels:
+    """The arm models that `arm_model_parts` described."""
+    return ArmModels(
+        forests["pooled"],
+        _in_order("arm", forests),
+        int(constants["n_arms"]),
+        int(constants["n_features"]),
+        bool(constants["binary"]),
+    )
+
+
+def _numbered(name: str, forests: tuple[Forest, ...]) -> dict[str, Forest]:
+    return {f"{name}_{i}": forest for i, forest in enumerate(forests)}
+
+
+def _in_order(name: str, forests: Mapping[str, Forest]) -> tuple[Forest, ...]:
+    count = sum(key.startswith(f"{name}_") for key in forests)
+    return tuple(forests[f"{name}_{i}"] for i in range(count))
