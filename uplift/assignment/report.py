@@ -219,15 +219,21 @@ def _balance_of(
         mean, error, variance = means[treatment.name]
         spread = float(np.sqrt((variance + control_variance) / 2))
         gap, std_error = mean - control_mean, float(np.hypot(error, control_error))
-        certain = 1.0 if gap == 0 else 0.0  # where nothing varies, any difference is one
         yield Balance(
             covariate=str(column.name),
             arm=treatment.name,
             control_mean=control_mean,
             treatment_mean=mean,
             difference=gap / spread if spread > 0 else (0.0 if gap == 0 else float("nan")),
-            p_value=float(2 * stats.norm.sf(abs(gap) / std_error)) if std_error > 0 else certain,
+            p_value=_p_value(gap, std_error),
         )
+
+
+def _p_value(gap: float, std_error: float) -> float:
+    """Two-sided; where nothing varies, any difference is one; nan when an arm has no mean."""
+    if std_error == 0:
+        return 1.0 if gap == 0 else 0.0
+    return float(2 * stats.norm.sf(abs(gap) / std_error))
 
 
 def _mean_of(values: Array, cluster: IntArray | None) -> tuple[float, float, float]:
