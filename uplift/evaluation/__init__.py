@@ -1,0 +1,1 @@
+"""Evaluation: is targeting proven, what is a policy worth, and what does each customer bring?"""
