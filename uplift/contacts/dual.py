@@ -165,7 +165,7 @@ def _largest_use(problem: Problem, index: int) -> float:
     rule = problem.rules[index]
     if rule.of == "contacts":
         return 1.0
-    return max(float(np.where(problem.allowed, problem.cost, 0.0)[:, rule.actions].max()), 1e-12)
+    return float(np.where(problem.allowed, problem.cost, 0.0)[:, rule.actions].max()) or 1.0
 
 
 def _box(problem: Problem) -> tuple[Array, Array]:

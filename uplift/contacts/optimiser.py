@@ -6,7 +6,7 @@ of the prices then tells how far the whole plan can be from the best one.
 Source: Pisinger (1995), EJOR 83(2), for the core; Geoffrion (1974) for the bound.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import highspy
 import numpy as np
@@ -47,38 +47,45 @@ def solve(problem: Problem) -> Solution:
 
     Raises InfeasiblePlan (INFEASIBLE) naming the rules that cannot hold together.
     """
-    profit = problem.split_ties()
-    free, _ = respond(problem, profit, np.zeros(len(problem.rules)))
+    asked, problem = problem, _affordable(problem)
+    no_prices = np.zeros(len(problem.rules))
+    free, worth = respond(problem, problem.profit, no_prices)
     if problem.allows(free):  # no rule binds: every unit gets what is best for it
-        value = problem.value(free)
-        best = float(np.maximum(problem.profit.max(axis=1, initial=0.0), 0.0).sum())
-        return Solution(free, np.zeros(len(problem.rules)), value, best, 1, 0)
-    clash = clashing_rules(problem)
+        return Solution(free, no_prices, problem.value(free), float(worth.sum()), 1, 0)
+    clash = clashing_rules(asked) or clashing_rules(problem)
     if clash:
         raise _infeasible(clash)
-    found = find_prices(problem, profit)
-    bound = bound_at(problem, found.values)
-    start, _ = respond(problem, profit, found.values)
-    near = np.argsort(margins(problem, profit, found.values), kind="stable")
-    best_choice, n_core = None, min(FIRST_CORE, problem.n_units)
+    found = find_prices(problem, problem.split_ties())
+    choice, bound, n_core = _finish(problem, found.values)
+    if choice is None:
+        raise _infeasible(tuple(name for rule in problem.rules for name in rule.limits))
+    value = problem.value(choice)
+    return Solution(choice, found.values, value, max(bound, value), found.n_passes, n_core)
+
+
+def _finish(problem: Problem, prices: Array) -> tuple[IntArray | None, float, int]:
+    """From prices to a plan: enlarge the core until the plan is as good as the bound allows.
+
+    Gives the plan (None when there is none), the bound, and the size of the core.
+    """
+    profit = problem.split_ties()
+    start, _ = respond(problem, profit, prices)
+    near = np.argsort(margins(problem, profit, prices), kind="stable")
+    bound = bound_at(problem, prices)
+    best: IntArray | None = None
+    n_core = min(FIRST_CORE, problem.n_units)
     while True:
         choice, core_bound = _settle(problem, start, near[:n_core], bound=bound)
-        if n_core == problem.n_units and choice is not None:
+        if choice is not None and n_core == problem.n_units:
             bound = min(bound, core_bound)
-        if choice is not None and (
-            best_choice is None or problem.value(choice) > problem.value(best_choice)
+        if choice is not None and (best is None or problem.value(choice) > problem.value(best)):
+            best = choice
+        if n_core == problem.n_units or (
+            best is not None
+            and (n_core >= LARGEST_CORE or bound - problem.value(best) <= TARGET_GAP * abs(bound))
         ):
-            best_choice = choice
-        done = best_choice is not None and (
-            bound - problem.value(best_choice) <= TARGET_GAP * abs(bound) or n_core >= LARGEST_CORE
-        )
-        if done or n_core == problem.n_units:
-            break
+            return best, bound, n_core
         n_core = min(4 * n_core, problem.n_units)
-    if best_choice is None:
-        raise _infeasible(tuple(name for rule in problem.rules for name in rule.limits))
-    value = problem.value(best_choice)
-    return Solution(best_choice, found.values, value, max(bound, value), found.n_passes, n_core)
 
 
 def margins(problem: Problem, profit: Array, prices: Array) -> Array:
@@ -86,6 +93,15 @@ def margins(problem: Problem, profit: Array, prices: Array) -> Array:
     reduced = np.column_stack([profit - problem.price_paid(prices), np.zeros(len(profit))])
     two = np.partition(reduced, -2, axis=1)[:, -2:]
     return np.asarray(two[:, 1] - two[:, 0])
+
+
+def _affordable(problem: Problem) -> Problem:
+    """Without the actions that alone would pass a limit of cost: the bound gets tighter."""
+    profit = problem.profit.copy()
+    for rule, slack in zip(problem.rules, problem.tolerance(), strict=True):
+        if rule.of == "cost":
+            profit[(problem.cost > rule.upper + slack) & rule.actions] = -np.inf
+    return replace(problem, profit=profit)
 
 
 def _settle(

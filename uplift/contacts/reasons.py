@@ -14,11 +14,11 @@ def why_chosen(problem: Problem, solution: Solution) -> Words:
     """Why a contacted unit gets its action, (n_units,)."""
     choice = solution.choice
     own = problem.chosen(problem.profit, choice)
+    paid = problem.chosen(problem.price_paid(solution.prices), choice)
     best = problem.profit.max(axis=1, initial=0.0)
-    blocking = _dearest_rule(problem, solution, np.argmax(problem.profit, axis=1))
-    second = np.array([f"second choice: {rule} limits the first" for rule in blocking], object)
-    reason = np.where(own >= best, "most profitable action", second)
-    return np.where(own <= 0, "needed for a minimum", reason)
+    limit = _dearest_limit(problem, solution, np.argmax(problem.profit, axis=1))
+    reason = np.where(own >= best, "most profitable action", "second choice: " + limit)
+    return np.where((own <= 0) | ((own < best) & (paid < 0)), "needed for a minimum", reason)
 
 
 def why_left(candidates: Candidates, problem: Problem, solution: Solution) -> Words:
@@ -26,18 +26,17 @@ def why_left(candidates: Candidates, problem: Problem, solution: Solution) -> Wo
     best = problem.profit.max(axis=1, initial=-np.inf)
     cheapest = np.where(problem.profit > 0, problem.cost, np.inf).min(axis=1, initial=np.inf)
     budget = min((rule.upper for rule in problem.rules if rule.of == "cost"), default=np.inf)
-    blocking = _dearest_rule(problem, solution, np.argmax(problem.profit, axis=1))
-    limited = np.array([f"{rule} is worth more elsewhere" for rule in blocking], dtype=object)
-    reason = np.where(best > 0, limited, "no action pays")
+    limit = _dearest_limit(problem, solution, np.argmax(problem.profit, axis=1))
+    reason = np.where(best > 0, limit, "no action pays")
     reason = np.where((best > 0) & (cheapest > budget), "budget is empty", reason)
     reason = np.where(np.isfinite(best), reason, "no action is open")
     return np.where(candidates.suppressed, "suppressed", reason)
 
 
-def _dearest_rule(problem: Problem, solution: Solution, action: IntArray) -> Words:
-    """Name of the rule that makes each unit's action dearest, (n_units,)."""
+def _dearest_limit(problem: Problem, solution: Solution, action: IntArray) -> Words:
+    """The limit that makes each unit's action dearest, in words, (n_units,)."""
     if not problem.rules:
-        return np.full(problem.n_units, "no rule", dtype=object)
+        return np.full(problem.n_units, "no limit", dtype=object)
     cost = problem.cost[np.arange(problem.n_units), action]
     paid = np.column_stack(
         [
@@ -45,5 +44,8 @@ def _dearest_rule(problem: Problem, solution: Solution, action: IntArray) -> Wor
             for rule, price in zip(problem.rules, solution.prices, strict=True)
         ]
     )
-    names = np.array([rule.limit(1.0) for rule in problem.rules], dtype=object)
-    return np.asarray(names[np.argmax(paid, axis=1)])
+    words = [
+        "the budget earns more elsewhere" if rule.of == "cost" else f"{rule.name} is full"
+        for rule in problem.rules
+    ]
+    return np.asarray(np.array(words, dtype=object)[np.argmax(paid, axis=1)])
