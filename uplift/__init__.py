@@ -26,7 +26,7 @@ _MODULE_OF = {
     "roi": "uplift.evaluation.roi",
     "ContactPolicy": "uplift.contacts.policy",
     "plan_contacts": "uplift.contacts.plan",
-    "log_run": "uplift.tracking",
+    "log_run": "uplift.tracking.runs",
     "promote": "uplift.promotion",
     "rollback": "uplift.promotion",
     "score": "uplift.scoring",
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from uplift.promotion import rollback as rollback
     from uplift.registry.registry import Registry as Registry
     from uplift.scoring import score as score
-    from uplift.tracking import log_run as log_run
+    from uplift.tracking.runs import log_run as log_run
     from uplift.trial import Trial as Trial
 
 

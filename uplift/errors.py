@@ -4,6 +4,7 @@ Every error carries a stable `.code` (for programs) beside its message (for peop
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 MAX_ROWS_SHOWN = 5  # enough to find the fault in a file, few enough to read
 
@@ -50,7 +51,14 @@ class InfeasiblePlan(UpliftError):
 
 
 class PromotionRefused(UpliftError):
-    """A gate said no; the champion stays."""
+    """A gate said no; the champion stays.
+
+    checks  the gates that failed
+    """
+
+    def __init__(self, message: str, *, checks: Sequence[Any] = ()) -> None:
+        super().__init__(message, code="PROMOTION_REFUSED")
+        self.checks = tuple(checks)
 
 
 class MissingExtra(UpliftError):
