@@ -215,7 +215,7 @@ def _encode_column(column: pd.Series, feature: Feature) -> Array:
     if feature.kind == "category":
         if not is_text and column.notna().any():
             raise _wrong_type(column, "categories (text)", str(column.dtype))
-        codes = pd.Categorical(_as_text(column), categories=list(feature.levels)).codes
+        codes = pd.Index(feature.levels, dtype="str").get_indexer(pd.Index(_as_text(column)))
         return np.where(codes < 0, np.nan, codes.astype(np.float64))
     if is_text:
         raise _wrong_type(column, "numbers", "text")
