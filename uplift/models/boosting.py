@@ -85,9 +85,9 @@ def sizes_for(n_units: int) -> Sizes:
     leaf = max(5, min(int(20 * n_units**0.4), n_units // 8))
     small = n_units < 50_000
     return Sizes(
-        pooled=Boosting(
-            100 if small else 150, 0.03 if small else 0.1, leaves, leaf if small else leaf // 10
-        ),
+        pooled=Boosting(200, 0.03, leaves, leaf)
+        if small
+        else Boosting(150, 0.1, leaves, leaf // 10),
         arm=Boosting(50, 0.03 if small else 0.05, leaves, leaf),
         effect=Boosting(50 if n_units < 250_000 else 100, 0.05, leaves, leaf),
     )
@@ -127,7 +127,7 @@ class Forest:
     @classmethod
     def from_text(cls, text: str) -> "Forest":
         """The forest that `text` wrote; the caller has checked where the text is from."""
-        return cls(lgb.Booster(model_str=text, params={"verbosity": -1}))
+        return cls(lgb.Booster(model_str=text))
 
 
 def bin_features(
