@@ -3,7 +3,7 @@
 Nothing at or after `as_of` is ever read, so a feature can never hold what it should predict.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from uplift.frames import UNIT, clean_units, read_frame, require_unique
 
 CATEGORY = "category"
 CATEGORY_FEATURES = ("n_categories_182d", "top_category_share_182d")
-REQUIRED = ("occurred_at", "basket", "amount", "discount")
+AMOUNTS = ("amount", "discount")
+REQUIRED = ("occurred_at", "basket", *AMOUNTS)
 ZERO_WITHOUT_PURCHASE = (  # what is 0, not unknown, for a unit that never bought
     "n_baskets_28d",
     "n_baskets_91d",
@@ -137,21 +138,9 @@ def _checked_purchases(purchases: Any) -> pd.DataFrame:
     frame = read_frame(purchases, what="purchases", require=REQUIRED)
     names = [UNIT, *REQUIRED, *([CATEGORY] if CATEGORY in frame.columns else [])]
     frame = frame[names].copy()
-    if not pd.api.types.is_datetime64_any_dtype(frame["occurred_at"].dtype):
-        raise DataError(
-            "purchases: column 'occurred_at' must hold times, found "
-            f"{frame['occurred_at'].dtype}. Parse it first, e.g. with pandas.to_datetime.",
-            code="TIME_INVALID",
-            column="occurred_at",
-        )
-    for name in ("amount", "discount"):
-        if not pd.api.types.is_numeric_dtype(frame[name].dtype):
-            raise DataError(
-                f"purchases: column {name!r} must hold numbers, found {frame[name].dtype}. "
-                "Write numbers with a decimal point and no currency sign.",
-                code="AMOUNT_NOT_NUMERIC",
-                column=name,
-            )
+    _require_kind(frame["occurred_at"], pd.api.types.is_datetime64_any_dtype)
+    for name in AMOUNTS:
+        _require_kind(frame[name], pd.api.types.is_numeric_dtype)
         frame[name] = frame[name].astype("float64")
     for name in REQUIRED:
         _refuse_missing(frame[name], name)
@@ -161,9 +150,26 @@ def _checked_purchases(purchases: Any) -> pd.DataFrame:
     return frame
 
 
+def _require_kind(column: pd.Series, is_kind: Callable[[Any], bool]) -> None:
+    """Refuse text where times or numbers belong: a locale is never guessed."""
+    if is_kind(column.dtype):
+        return
+    amount = column.name in AMOUNTS
+    remedy = (
+        "numbers: write them with a decimal point and no currency sign"
+        if amount
+        else "times: parse them first, e.g. with pandas.to_datetime"
+    )
+    raise DataError(
+        f"purchases: column {column.name!r} holds {column.dtype}, and must hold {remedy}.",
+        code="AMOUNT_NOT_NUMERIC" if amount else "TIME_INVALID",
+        column=str(column.name),
+    )
+
+
 def _refuse_missing(column: pd.Series, name: str) -> None:
     missing = column.isna().to_numpy()
-    if name in {"amount", "discount"}:
+    if name in AMOUNTS:
         missing = ~np.isfinite(column.to_numpy(np.float64))
     rows = np.flatnonzero(missing)
     if len(rows):

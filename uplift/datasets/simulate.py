@@ -103,24 +103,31 @@ def simulate(
     features = rng.standard_normal((n_units, n_features))
     driver = _bounded(features)
     modifier = np.column_stack([_modifier(driver, arm) for arm in range(n_arms - 1)])
-    effects = average * (1 + heterogeneity * modifier)
     probability = _propensity(driver, cluster, weights, confounded=propensity == "confounded")
     arm = _draw_arms(probability, cluster, rng)
     noise = _noise(cluster, cluster_size, rng)
+    effects = average * (1 + heterogeneity * modifier)
     expected, potential = _OUTCOMES[outcome](driver, effects, noise, rng)
-    trial = Trial(
+    trial = _trial(features, arm, potential, probability, cluster if cluster_size > 1 else None)
+    average_effects = (expected[:, 1:] - expected[:, [0]]).mean(axis=0)
+    return SimulatedTrial(average_effects, trial, expected, potential)
+
+
+def _trial(
+    features: Array, arm: IntArray, potential: Array, propensity: Array, cluster: IntArray | None
+) -> Trial:
+    n_units, n_arms = potential.shape
+    return Trial(
         units=np.array([f"u{i:07d}" for i in range(n_units)], dtype=object),
-        features=pd.DataFrame(features, columns=[f"x{j}" for j in range(n_features)]),
+        features=pd.DataFrame(features, columns=[f"x{j}" for j in range(features.shape[1])]),
         arms=("control", *(f"treatment_{k}" for k in range(1, n_arms))),
         arm=arm,
         outcomes={"outcome": potential[np.arange(n_units), arm]},
-        propensity=probability,
+        propensity=propensity,
         primary="outcome",
         experiment="simulated",
-        cluster=cluster if cluster_size > 1 else None,
+        cluster=cluster,
     )
-    average_effects = (expected[:, 1:] - expected[:, [0]]).mean(axis=0)
-    return SimulatedTrial(average_effects, trial, expected, potential)
 
 
 def _shares(shares: Sequence[float] | None, *, n_arms: int) -> Array:
