@@ -1,0 +1,172 @@
+"""What is known about a metric before the experiment: mean, spread, and what a covariate explains.
+
+Measured on history where there is one; otherwise as the plan assumes.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from uplift.errors import DataError, DefinitionError
+from uplift.experiment import PlannedMetric
+from uplift.frames import UNIT
+from uplift.inference.doubly_robust import average
+from uplift.inference.power import bernoulli_variance
+from uplift.metrics import Metric
+
+WINDOW_BEFORE = re.compile(r"^(?P<what>\w+)_(?P<days>\d+d)_before$")  # e.g. spend_28d_before
+MIN_HISTORY = 30  # customers; fewer say too little about a spread
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A metric per unit without the campaign, in the metric's unit.
+
+    source              "history: <column>" or "plan"
+    variance_reduction  share of the variance that the metric's covariate explains; 0 when unknown
+    design_effect       variance of a mean over randomised clusters / over randomised units
+    """
+
+    mean: float
+    std_dev: float
+    source: str
+    variance_reduction: float = 0.0
+    design_effect: float = 1.0
+
+    @property
+    def variance(self) -> float:
+        """Variance per unit that the analysis will face."""
+        return self.std_dev**2 * self.factor
+
+    @property
+    def factor(self) -> float:
+        """What covariate and clusters together make of the plain variance."""
+        return (1 - self.variance_reduction) * self.design_effect
+
+
+def baseline_of(
+    planned: PlannedMetric, history: pd.DataFrame | None, *, cluster: str | None = None
+) -> Baseline:
+    """Baseline of a planned metric.
+
+    From the metric's own column in history; else from its covariate, the same number of the time
+    before; else from the plan. A covariate explains its squared correlation with the metric; where
+    only the covariate is there, that of two equal windows in a row (`spend_28d_before` and, from
+    `spend_change_28d`, the 28 days before it).
+
+    Errors: BASELINE_MISSING, BASELINE_INVALID.
+    """
+    metric = planned.metric
+    if history is not None:
+        for column in (metric.column, metric.covariate):
+            if column and column in history.columns:
+                return _measured(metric, column, history, cluster=cluster)
+    return _assumed(planned)
+
+
+def _measured(
+    metric: Metric, column: str, history: pd.DataFrame, *, cluster: str | None
+) -> Baseline:
+    values = _numbers(history, column)
+    if metric.cap is not None:
+        values = np.minimum(values, metric.cap)
+    known = np.isfinite(values)
+    if known.sum() < MIN_HISTORY:
+        raise DataError(
+            f"history: column {column!r} has {int(known.sum())} eligible customers with a value; "
+            f"at least {MIN_HISTORY} are needed to plan with. Give more history, or leave it out "
+            "and state expected_mean and expected_std_dev.",
+            code="BASELINE_INVALID",
+            column=column,
+            count=int(known.sum()),
+        )
+    mean, variance = float(values[known].mean()), float(values[known].var(ddof=1))
+    if metric.kind == "proportion":
+        _check_proportion(metric, mean)
+        variance = bernoulli_variance(mean)
+    return Baseline(
+        mean=mean,
+        std_dev=float(np.sqrt(variance)),
+        source=f"history: {column}",
+        variance_reduction=_variance_reduction(metric, column, history, values),
+        design_effect=_design_effect(values, known, history, cluster),
+    )
+
+
+def _assumed(planned: PlannedMetric) -> Baseline:
+    metric, mean, std_dev = planned.metric, planned.expected_mean, planned.expected_std_dev
+    if mean is not None and metric.kind == "proportion":
+        _check_proportion(metric, mean)
+        std_dev = float(np.sqrt(bernoulli_variance(mean)))
+    if mean is None or std_dev is None:
+        columns = " or ".join(repr(name) for name in (metric.column, metric.covariate) if name)
+        raise DefinitionError(
+            f"{metric.key}: nothing is known about it. Give history with the column {columns}, or "
+            "state expected_mean (and expected_std_dev, unless it is a proportion) in the plan.",
+            code="BASELINE_MISSING",
+            column=metric.column,
+        )
+    return Baseline(mean, std_dev, "plan")
+
+
+def _variance_reduction(metric: Metric, column: str, history: pd.DataFrame, values: Array) -> float:
+    """Squared correlation of the metric with its covariate, as far as history shows it."""
+    if metric.covariate is None:
+        return 0.0
+    if column != metric.covariate:
+        if metric.covariate not in history.columns:
+            return 0.0
+        return _squared_correlation(values, _numbers(history, metric.covariate))
+    window = WINDOW_BEFORE.match(column)
+    change = f"{window['what']}_change_{window['days']}" if window else None
+    if change is None or change not in history.columns:
+        return 0.0
+    return _squared_correlation(values, _numbers(history, column) - _numbers(history, change))
+
+
+def _squared_correlation(first: Array, second: Array) -> float:
+    known = np.isfinite(first) & np.isfinite(second)
+    if known.sum() < MIN_HISTORY or np.ptp(first[known]) == 0 or np.ptp(second[known]) == 0:
+        return 0.0
+    return float(np.corrcoef(first[known], second[known])[0, 1] ** 2)
+
+
+def _design_effect(
+    values: Array, known: npt.NDArray[np.bool_], history: pd.DataFrame, cluster: str | None
+) -> float:
+    """Variance of the mean by cluster over that by unit; at least 1, so that luck saves nothing."""
+    if cluster is None or cluster not in history.columns:
+        return 1.0
+    codes = pd.factorize(history.loc[known, cluster])[0].astype(np.int64)
+    by_cluster = average(values[known], cluster=codes).std_error
+    by_unit = average(values[known]).std_error
+    return max((by_cluster / by_unit) ** 2, 1.0) if by_unit > 0 else 1.0
+
+
+def _numbers(history: pd.DataFrame, column: str) -> Array:
+    if column == UNIT or not (
+        pd.api.types.is_numeric_dtype(history[column].dtype)
+        or pd.api.types.is_bool_dtype(history[column].dtype)
+    ):
+        raise DataError(
+            f"history: column {column!r} must hold numbers, found {history[column].dtype}. "
+            "Convert it first.",
+            code="BASELINE_INVALID",
+            column=column,
+        )
+    return np.asarray(history[column].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _check_proportion(metric: Metric, mean: float) -> None:
+    if not 0 <= mean <= 1:
+        raise DefinitionError(
+            f"{metric.key} is a proportion, so its mean must be between 0 and 1, got {mean:g}. "
+            "Give the share of customers, e.g. 0.05.",
+            code="BASELINE_INVALID",
+            column=metric.column,
+        )
