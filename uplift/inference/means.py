@@ -1,0 +1,217 @@
+"""Difference of two means, absolute and relative, from moments alone.
+
+Every estimator of a mean per arm (plain, regression adjusted, ratio) ends in `contrast`, so that
+effects, intervals and p-values are formed in one way.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from uplift.errors import DataError, DefinitionError
+from uplift.inference.moments import Moments
+from uplift.table import Column, Result, Table
+
+Array = npt.NDArray[np.float64]
+LOG_RATIO_STD_ERRORS = 3.0  # a control mean nearer to 0 than this makes a log ratio unreliable
+
+
+@dataclass(frozen=True)
+class Estimate(Result):
+    """Treatment minus control with its uncertainty.
+
+    effect           unit of the metric
+    std_error        of the effect
+    ci               (lower, upper) of the effect; (nan, nan) when it is not estimable
+    p_value          two-sided, of no effect; nan when it is not estimable
+    df               degrees of freedom of the t distribution used
+    relative_effect  effect / |control_mean|; nan when the control mean is 0
+    relative_ci      (lower, upper) of it; (nan, nan) when the control mean may be 0
+    """
+
+    effect: float
+    std_error: float
+    ci: tuple[float, float]
+    p_value: float
+    df: float
+    control_mean: float
+    treatment_mean: float
+    relative_effect: float
+    relative_ci: tuple[float, float]
+    n_control: float
+    n_treatment: float
+
+    def table(self) -> Table:
+        """One row."""
+        columns = (
+            Column("control mean", kind="number"),
+            Column("effect", kind="signed"),
+            Column("ci", kind="interval"),
+            Column("p value", kind="p_value"),
+            Column("relative effect", kind="signed"),
+            Column("relative ci", kind="interval"),
+        )
+        row = (
+            self.control_mean,
+            self.effect,
+            self.ci,
+            self.p_value,
+            self.relative_effect,
+            self.relative_ci,
+        )
+        return Table("Effect", columns, [row])
+
+
+@dataclass(frozen=True, eq=False)
+class ArmMean:
+    """An estimated mean of one arm.
+
+    value, rest  the mean and what rounding cut off it
+    variance     of the mean, from this arm's units alone
+    df           degrees of freedom of that variance
+    shared       (n_covariates,) loadings on noise that all arms share (the covariate means)
+    """
+
+    value: float
+    rest: float
+    variance: float
+    df: float
+    n_units: float
+    shared: Array = field(default_factory=lambda: np.zeros(0))
+
+
+def welch(
+    treatment: Moments, control: Moments, *, column: str, confidence: float = 0.95
+) -> Estimate:
+    """Difference of two means with unequal variances.
+
+        std_error^2 = s_t^2 / n_t + s_c^2 / n_c, on a t distribution with Welch-Satterthwaite df
+
+    When no unit differs from another in both arms, interval and p-value are not estimable (nan).
+
+    Source: Welch (1947), Biometrika 34(1-2).
+    """
+    return contrast(arm_mean(treatment, column), arm_mean(control, column), confidence=confidence)
+
+
+def arm_mean(moments: Moments, column: str) -> ArmMean:
+    """The plain mean of one arm; at least 2 units are needed for its error."""
+    require_two(moments.count, column)
+    i = moments.index(column)
+    return ArmMean(
+        value=float(moments.mean[i]),
+        rest=float(moments.rest[i]),
+        variance=moments.variance(column) / moments.count,
+        df=moments.count - 1,
+        n_units=moments.count,
+    )
+
+
+def contrast(
+    treatment: ArmMean, control: ArmMean, *, confidence: float = 0.95, shared_df: float = np.inf
+) -> Estimate:
+    """The effect between two arm means.
+
+    effect         treatment - control
+    std_error^2    variance_t + variance_c + |shared_t - shared_c|^2
+    relative_ci    on the scale of log(treatment / control) and back, so it never falls below -1;
+                   by Fieller's theorem when a mean is not positive or the control mean is within
+                   3 standard errors of 0
+
+    shared_df  degrees of freedom behind the noise that the arms share
+
+    Sources: Satterthwaite (1946), Biometrics Bulletin 2(6); Fieller (1954), JRSS B 16(2).
+    """
+    if not 0 < confidence < 1:
+        raise DefinitionError(
+            f"confidence must be between 0 and 1, got {confidence}. Usual: 0.95.",
+            code="PROBABILITY_INVALID",
+        )
+    effect = (treatment.value - control.value) + (treatment.rest - control.rest)
+    variance, df = _combined(treatment, control, 1.0, 1.0, shared_df)
+    std_error = float(np.sqrt(variance))
+    ci, p_value = (float("nan"), float("nan")), float("nan")
+    if std_error > 0:
+        half = float(stats.t.ppf(0.5 + confidence / 2, df)) * std_error
+        ci = (effect - half, effect + half)
+        p_value = float(2 * stats.t.sf(abs(effect) / std_error, df))
+    base = abs(control.value)
+    return Estimate(
+        effect=effect,
+        std_error=std_error,
+        ci=ci,
+        p_value=p_value,
+        df=df,
+        control_mean=control.value,
+        treatment_mean=treatment.value,
+        relative_effect=effect / base if base > 0 else float("nan"),
+        relative_ci=_relative_ci(treatment, control, confidence, shared_df),
+        n_control=control.n_units,
+        n_treatment=treatment.n_units,
+    )
+
+
+def require_two(count: float, column: str) -> None:
+    """Refuse an arm without at least two units."""
+    if count < 2:
+        raise DataError(
+            f"An arm has {count:g} unit(s) of {column!r}; at least 2 are needed for the error of a "
+            "mean. Check the assignment and the outcomes.",
+            code="ARM_TOO_SMALL",
+            column=column,
+            count=int(count),
+        )
+
+
+def _combined(
+    treatment: ArmMean, control: ArmMean, scale_t: float, scale_c: float, shared_df: float
+) -> tuple[float, float]:
+    """Variance of scale_t * treatment - scale_c * control, and its degrees of freedom."""
+    apart = treatment.shared * scale_t - control.shared * scale_c
+    parts = [
+        (treatment.variance * scale_t**2, treatment.df),
+        (control.variance * scale_c**2, control.df),
+        (float(apart @ apart), shared_df),
+    ]
+    variance = sum(part for part, _ in parts)
+    if not variance > 0:
+        return 0.0, float("nan")
+    # shares of the variance, so that a tiny variance does not underflow when squared
+    return variance, 1 / sum((part / variance) ** 2 / df for part, df in parts)
+
+
+def _relative_ci(
+    treatment: ArmMean, control: ArmMean, confidence: float, shared_df: float
+) -> tuple[float, float]:
+    top, base = treatment.value, control.value
+    own = float(np.sqrt(control.variance + control.shared @ control.shared))
+    if top <= 0 or base <= 0 or base < LOG_RATIO_STD_ERRORS * own:
+        return _fieller(treatment, control, confidence, shared_df)
+    variance, df = _combined(treatment, control, 1 / top, 1 / base, shared_df)
+    if variance == 0:
+        return float("nan"), float("nan")
+    half = float(stats.t.ppf(0.5 + confidence / 2, df)) * float(np.sqrt(variance))
+    ratio = top / base
+    return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
+
+
+def _fieller(
+    treatment: ArmMean, control: ArmMean, confidence: float, shared_df: float
+) -> tuple[float, float]:
+    """Ratios r for which treatment - r * control is not proven different from 0, less 1."""
+    variance, df = _combined(treatment, control, 1.0, 1.0, shared_df)
+    if variance == 0:
+        return float("nan"), float("nan")
+    t_squared = float(stats.t.ppf(0.5 + confidence / 2, df)) ** 2
+    a = control.value**2 - t_squared * (control.variance + control.shared @ control.shared)
+    b = treatment.value * control.value - t_squared * (treatment.shared @ control.shared)
+    c = treatment.value**2 - t_squared * (treatment.variance + treatment.shared @ treatment.shared)
+    inside = b**2 - a * c
+    if a <= 0 or inside < 0:  # the control mean may be 0: the set of ratios is unbounded
+        return float("nan"), float("nan")
+    low, high = (b - np.sqrt(inside)) / a, (b + np.sqrt(inside)) / a
+    if control.value < 0:  # relative to the magnitude, so that a gain stays a gain
+        return float(1 - high), float(1 - low)
+    return float(low - 1), float(high - 1)
