@@ -38,7 +38,14 @@ def qini_as_scikit_uplift(
         peak = y[treated].sum() - treated.sum() * y[control].sum() / control.sum()
         x_best, best = np.array([0, peak, n_units]), np.array([0, peak, peak])
     chord = x_best[-1] * best[-1] / 2
-    return float((np.trapezoid(curve, x) - chord) / (np.trapezoid(best, x_best) - chord))
+    optimum = float(np.trapezoid(best, x_best)) - chord
+    if optimum == 0 or (np.diff(x_best) < 0).any():
+        raise DataError(
+            "Qini as scikit-uplift: the optimum has no area here, so the ratio does not exist. "
+            "Use `qini` on doubly robust scores.",
+            code="QINI_UNDEFINED",
+        )
+    return (float(np.trapezoid(curve, x)) - chord) / optimum
 
 
 def _qini_curve(y: Array, score: Array, treatment: IntArray) -> tuple[Array, Array]:

@@ -129,6 +129,7 @@ def policy_rows(
     """Value, interval, share contacted and cost of every policy."""
     rows = []
     for policy in policies:
+        contacted = (policy.choice > 0).astype(np.float64)
         mean = policy_value(policy.choice, evidence, confidence=confidence)
         cost = evidence.cost[np.arange(evidence.n_units), policy.choice]
         rows.append(
@@ -136,7 +137,7 @@ def policy_rows(
                 policy=policy.name,
                 kind=policy.kind,
                 candidate=policy.candidate,
-                share_contacted=weighted_mean((policy.choice > 0).astype(np.float64), evidence.weight),
+                share_contacted=weighted_mean(contacted, evidence.weight),
                 cost=weighted_mean(cost, evidence.weight),
                 value=mean.value,
                 std_error=mean.std_error,

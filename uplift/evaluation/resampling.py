@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uplift.evaluation.curves import CURVE_POINTS, Ranking
+from uplift.inference.doubly_robust import average
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -47,15 +48,17 @@ def half_sample_errors(
     rankings  by name: the ranking and the scores (n_units,) it is judged by
     cluster   (n_units,) codes; clusters are drawn whole
     """
-    sorted_by = {
-        key: _Sorted(ranking, scores, weight) for key, (ranking, scores) in rankings.items()
+    moving = {key: pair for key, pair in rankings.items() if not pair[0].is_constant}
+    ranked = {key: _Sorted(ranking, scores, weight) for key, (ranking, scores) in moving.items()}
+    drawn: dict[Key, list[Array]] = {key: [] for key in moving}
+    n_units = next(iter(rankings.values()))[0].n_units if moving else 0
+    for chosen in _halves(n_units, cluster, n_bootstrap=n_bootstrap if moving else 0, seed=seed):
+        for key, one in ranked.items():
+            drawn[key].append(one.replicate(chosen))
+    return {
+        key: _spread(np.array(drawn[key])) if key in drawn else _straight(scores, weight, cluster)
+        for key, (_, scores) in rankings.items()
     }
-    n_units = next(iter(rankings.values()))[0].n_units if rankings else 0
-    drawn: dict[Key, list[Array]] = {key: [] for key in rankings}
-    for chosen in _halves(n_units, cluster, n_bootstrap=n_bootstrap, seed=seed):
-        for key, ranked in sorted_by.items():
-            drawn[key].append(ranked.replicate(chosen))
-    return {key: _spread(np.array(replicates)) for key, replicates in drawn.items()}
 
 
 class _Sorted:
@@ -111,3 +114,9 @@ def _halves(
 def _spread(replicates: Array) -> Spread:
     errors = replicates.std(axis=0, ddof=1)
     return Spread(float(errors[0]), float(errors[1]), errors[2:])
+
+
+def _straight(scores: Array, weight: Array | None, cluster: IntArray | None) -> Spread:
+    """Errors where nothing is ranked: the areas are 0 whoever is drawn, the gain is a line."""
+    error = average(scores, weight=weight, cluster=cluster).std_error
+    return Spread(0.0, 0.0, np.linspace(0, 1, CURVE_POINTS + 1) * error)
