@@ -5,7 +5,7 @@ later is said with these out-of-fold effects and these scores.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,6 +37,7 @@ class Candidate:
     loss            mean squared distance of `effects` to the doubly robust scores, less that of a
                     constant effect; negative is better than constant; None for a ranking
     loss_std_error  of the same
+    suite           the suite it belongs to, whose scores judge it
     """
 
     name: str
@@ -47,6 +48,7 @@ class Candidate:
     loss: float | None = None
     loss_std_error: float | None = None
     seconds: float = 0.0
+    suite: "Suite | None" = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

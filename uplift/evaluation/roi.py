@@ -169,7 +169,7 @@ def roi(
     trial: Trial,
     economics: Economics | None = None,
     *,
-    suite: Suite,
+    suite: Suite | None = None,
     confidence: float = 0.95,
 ) -> Roi:
     """Return per customer and arm under a candidate of a suite.
@@ -181,9 +181,17 @@ def roi(
     within unit.
 
     economics  the trial's own when None
+    suite      the candidate's own when None
 
     Raises DataError: ECONOMICS_MISSING, UNIT_MISMATCH, OUTCOME_MISMATCH and those of `evaluate`.
     """
+    suite = suite or candidate.suite
+    if suite is None:
+        raise DataError(
+            f"candidate {candidate.name!r} belongs to no suite, so there are no scores to judge it "
+            "by. Take it from a suite, or give the suite.",
+            code="SUITE_MISSING",
+        )
     economics = _checked(economics, trial, suite)
     evidence = gather(suite, trial, economics)
     effects = checked_effects(candidate, n_units=evidence.n_units, arms=suite.arms)
