@@ -33,6 +33,7 @@ from uplift.trial import Trial
 ALL_ARMS = "all arms"
 
 Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,7 @@ class Quality(Result):
     recommended     name of the policy to use; `recommended_candidate` is what acts like it
     curves          by (candidate, arm): the gain curve with its band
     deciles         by (candidate, arm): promised and measured effect by tenth of the ranking
+    choices         by policy, (n_units,): column of the arm it gives, in the suite's order of units
     """
 
     experiment: str
@@ -60,6 +62,7 @@ class Quality(Result):
     checks: tuple[Check, ...] = ()
     curves: Mapping[tuple[str, str], Curve] = field(default_factory=dict, repr=False)
     deciles: Mapping[tuple[str, str], tuple[Decile, ...]] = field(default_factory=dict, repr=False)
+    choices: Mapping[str, IntArray] = field(default_factory=dict, repr=False)
 
     @property
     def recommended_policy(self) -> PolicyRow:
@@ -135,7 +138,7 @@ class Quality(Result):
         rows = []
         for row in self.policies:
             gain = over_nobody.get(row.policy)
-            shown = (gain.value, gain.ci) if gain else (None, (float("nan"), float("nan")))
+            shown = (gain.value, gain.ci) if gain else (None, None)
             mark = "<--" if row.policy == self.recommended else ""
             rows.append(
                 (row.policy, row.share_contacted, row.cost, row.value, row.ci, *shown, mark)
@@ -275,6 +278,7 @@ def judge(suite: Suite, trial: Trial, evidence: Evidence, settings: Settings) ->
         checks=(*trial.notices, *_tied(rankings)),
         curves=rankings.curves,
         deciles=rankings.deciles,
+        choices={policy.name: policy.choice for policy in policies},
     )
 
 
