@@ -16,6 +16,7 @@ from uplift.tracking.runs import Run, find_run
 from uplift.tracking.store import (
     CHALLENGER,
     CHAMPION,
+    SEAL_TAG,
     ModelVersion,
     Tracking,
     alias_of,
@@ -28,8 +29,12 @@ from uplift.tracking.store import (
 if TYPE_CHECKING:
     from uplift.registry.registry import Registry
 
-PREVIOUS_TAG = "uplift.previous_champion"
-AUDIT_TAG = "uplift.promotion_audit"  # "open" until the registry holds the row
+PREVIOUS_TAG = "uplift.previous_champion"  # where a rollback goes
+REPLACED_TAG = "uplift.replaced_champion"  # who was champion until the last move
+MOVE_TAG = "uplift.last_move"  # an action until the registry holds its row, then WRITTEN
+WRITTEN = "written"
+PROMOTE, ROLLBACK = "promote", "rollback"
+WHY = {PROMOTE: "every gate passed", ROLLBACK: "back to the champion before"}
 RESTORE = "Restore the model's files, or train and log again."
 
 
@@ -38,7 +43,7 @@ class Promotion(Result):
     """What customers are scored with from now on.
 
     action            "promoted", "rolled back", or "unchanged" when it was champion already
-    previous_version  champion before it; None when it is the first
+    previous_version  champion it replaced; None when it is the first
     gates             every gate, in the order checked
     """
 
@@ -67,22 +72,24 @@ def promote(
 ) -> Promotion:
     """Let the alias `champion` name the run's model, if every gate passes. Twice is once.
 
-    registry  gets a row in its audit trail
+    registry  adds a gate (the definition is the sealed one) and gets a row in its audit trail
     who       name for the audit trail; the system's user when not given
 
     Raises PromotionRefused with every failed gate in `.checks`; the champion then stays.
     """
     tracking = tracking or run.store
     version = resolve(run.model_uri, tracking)
-    gates = find_run(run.model_uri, tracking=tracking).gates + reload_gates(version, tracking)
+    logged = find_run(run.model_uri, tracking=tracking)  # its gates count, not those of `run`
+    gates = (*logged.gates, *_sealed_gates(version, registry), *reload_gates(version, tracking))
     _require_all(gates, version)
     champion = alias_of(version.name, CHAMPION, tracking)
-    action, previous = "unchanged", version.tags.get(PREVIOUS_TAG, "")
-    if champion is None or champion.version != version.version:
-        action, previous = "promoted", "" if champion is None else str(champion.version)
-        tag_version(version, {PREVIOUS_TAG: previous, AUDIT_TAG: "open"}, tracking)
+    moves = champion is None or champion.version != version.version
+    if moves:
+        before = "" if champion is None else str(champion.version)
+        tags = {PREVIOUS_TAG: before, REPLACED_TAG: before, MOVE_TAG: PROMOTE}
+        tag_version(version, tags, tracking)
         move_alias(version.name, CHAMPION, version.version, tracking)
-    promotion = _promotion(action, version, previous, gates, who)
+    promotion = _promotion("promoted" if moves else "unchanged", version, gates, tracking, who)
     _settle(promotion, registry=registry, tracking=tracking)
     return promotion
 
@@ -96,8 +103,11 @@ def rollback(
 ) -> Promotion:
     """Let the champion before the present one be champion again.
 
+    registry  must hold the experiment, and gets a row in its audit trail
+
     Raises StateError NO_CHAMPION or NO_PREVIOUS_CHAMPION when there is nothing to go back to, and
-    PromotionRefused when the files of the earlier champion are not as they were.
+    PromotionRefused when the files of the earlier champion are not as they were. The definition
+    may have been amended since: that does not keep an earlier champion from coming back.
     """
     tracking = tracking or Tracking()
     champion = alias_of(name, CHAMPION, tracking)
@@ -114,9 +124,11 @@ def rollback(
     version = resolve(f"models:/{name}/{previous}", tracking)
     gates = reload_gates(version, tracking)
     _require_all(gates, version)
-    tag_version(version, {AUDIT_TAG: "open"}, tracking)
+    if registry is not None:
+        registry.entry(name)  # an experiment it does not know is refused before anything moves
+    tag_version(version, {REPLACED_TAG: str(champion.version), MOVE_TAG: ROLLBACK}, tracking)
     move_alias(name, CHAMPION, version.version, tracking)
-    promotion = _promotion("rolled back", version, str(champion.version), gates, who)
+    promotion = _promotion("rolled back", version, gates, tracking, who)
     _settle(promotion, registry=registry, tracking=tracking)
     return promotion
 
@@ -158,16 +170,39 @@ def _require_all(gates: tuple[Check, ...], version: ModelVersion) -> None:
         raise PromotionRefused(checks_table(failed, title=title).text(), checks=failed)
 
 
+def _sealed_gates(version: ModelVersion, registry: "Registry | None") -> tuple[Check, ...]:
+    """Whether the model was trained under the definition that the registry has sealed."""
+    if registry is None:
+        return ()
+    entry = registry.entry(version.name)
+    trained = version.tags.get(SEAL_TAG, "")
+    return (
+        Check(
+            "sealed_definition",
+            passed=entry.state != "draft" and entry.digest == trained,
+            value=trained[:12],
+            bound=entry.digest[:12] if entry.state != "draft" else "a sealed definition",
+            remedy="Seal the experiment, and train under the sealed definition.",
+            code="DEFINITION_DIFFERS",
+        ),
+    )
+
+
 def _promotion(
-    action: str, version: ModelVersion, previous: str, gates: tuple[Check, ...], who: str | None
+    action: str,
+    version: ModelVersion,
+    gates: tuple[Check, ...],
+    tracking: Tracking,
+    who: str | None,
 ) -> Promotion:
+    replaced = resolve(version.uri, tracking).tags.get(REPLACED_TAG, "")
     return Promotion(
         action=action,
         model_name=version.name,
         model_version=version.version,
         model_uri=version.uri,
-        previous_version=int(previous) if previous else None,
-        who=who or getpass.getuser(),
+        previous_version=int(replaced) if replaced else None,
+        who=who or _user(),
         gates=gates,
     )
 
@@ -175,26 +210,35 @@ def _promotion(
 def _settle(promotion: Promotion, *, registry: "Registry | None", tracking: Tracking) -> None:
     """The steps after the alias has moved; done again, they add nothing."""
     version = resolve(promotion.model_uri, tracking)
-    if registry is not None and version.tags.get(AUDIT_TAG) == "open":
-        _audit(registry, promotion, version)
-        tag_version(version, {AUDIT_TAG: "written"}, tracking)
+    move = version.tags.get(MOVE_TAG, WRITTEN)
+    if registry is not None and move != WRITTEN:
+        _audit(registry, promotion, version, move)
+        tag_version(version, {MOVE_TAG: WRITTEN}, tracking)
     challenger = alias_of(version.name, CHALLENGER, tracking)
     if challenger is not None and challenger.version == version.version:
         drop_alias(version.name, CHALLENGER, tracking)
 
 
-def _audit(registry: "Registry", promotion: Promotion, version: ModelVersion) -> None:
-    back = promotion.action == "rolled back"
-    registry.audit(
-        promotion.model_name,
-        "rollback" if back else "promote",
-        {
-            "model_version": version.version,
-            "model_digest": version.digest,
-            "previous_version": promotion.previous_version,
-            "run_id": version.run_id,
-            "gates": [check.name for check in promotion.gates],
-        },
-        who=promotion.who,
-        why="back to the champion before" if back else "every gate passed",
-    )
+def _audit(registry: "Registry", promotion: Promotion, version: ModelVersion, move: str) -> None:
+    """One row per move: none when the last move in the trail is this one already."""
+    payload = {
+        "model_version": version.version,
+        "model_digest": version.digest,
+        "replaced_version": promotion.previous_version,
+        "run_id": version.run_id,
+        "gates": [check.name for check in promotion.gates],
+    }
+    moves = [row for row in registry.history(version.name).rows if row.action in WHY]
+    last = moves[-1] if moves else None
+    if last is not None and last.action == move:
+        same = ("model_version", "model_digest", "replaced_version")
+        if all(last.payload.get(name) == payload[name] for name in same):
+            return
+    registry.audit(version.name, move, payload, who=promotion.who, why=WHY[move])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in a container
+        return "unknown"

@@ -39,7 +39,7 @@ class Judged(Result):
         return self.checks
 
     def metrics(self) -> dict[str, float]:
-        return {"qini.t.email": 0.25, "not.a.number": float("nan")}
+        return {"qini.t.email": 0.25, "qini.my+model.email": 0.5, "not.a.number": float("nan")}
 
     def table(self) -> Table:
         return Table("Judged", (), ())

@@ -1,8 +1,11 @@
+from dataclasses import dataclass
+
 import pytest
 
 from uplift.checks import Check
-from uplift.errors import PromotionRefused, StateError
-from uplift.promotion import AUDIT_TAG, promote, rollback
+from uplift.errors import PromotionRefused, StateError, UpliftError
+from uplift.promotion import MOVE_TAG, WRITTEN, promote, rollback
+from uplift.registry.registry import Registry
 from uplift.tracking.store import alias_of, drop_alias, resolve
 
 BETTER = Check("gain", passed=True, value=0.3, bound=0.0)
@@ -17,14 +20,32 @@ NOT_PROVEN = Check(
 )
 
 
-class Book:
-    """Stands for the registry: keeps what it is asked to write down."""
+@dataclass(frozen=True)
+class Promise:
+    """Stands for a design: what sealing asks for."""
 
-    def __init__(self):
-        self.rows = []
+    digest: str
 
-    def audit(self, experiment, action, payload, *, who, why):
-        self.rows.append((experiment, action, payload, who, why))
+    def to_json(self):
+        return "{}"
+
+
+@pytest.fixture
+def book(tmp_path, experiment):
+    """A registry with some sealed experiments."""
+    registry = Registry(tmp_path / "experiments")
+
+    def seal(name):
+        own = experiment.model_copy(update={"id": name})
+        registry.seal(own, Promise(own.digest), who="ada")
+        return registry
+
+    return seal
+
+
+def moves_in(registry, name):
+    rows = registry.history(name).rows
+    return [(row.action, row.who) for row in rows if row.action in ("promote", "rollback")]
 
 
 def champion_of(name, store):
@@ -49,14 +70,43 @@ def test_a_model_that_passes_every_gate_becomes_champion(log, store):
     assert "By ada" in promotion.table().text()
 
 
-def test_promoting_twice_is_promoting_once(log, store):
-    book = Book()
+def test_promoting_twice_is_promoting_once(log, book):
+    registry = book("promoted_twice")
     run = log("promoted_twice")
-    promote(run, registry=book, who="ada")
-    again = promote(run, registry=book, who="ada")
+    promote(run, registry=registry, who="ada")
+    again = promote(run, registry=registry, who="ada")
     assert again.action == "unchanged"
     assert again.previous_version is None
-    assert len(book.rows) == 1
+    assert moves_in(registry, "promoted_twice") == [("promote", "ada")]
+    assert all(check.passed for check in registry.verify())
+
+
+def test_an_audit_row_that_was_owed_is_written_later(log, book):
+    run = log("owed_row")
+    promote(run)
+    registry = book("owed_row")
+    promote(run, registry=registry, who="bob")
+    assert moves_in(registry, "owed_row") == [("promote", "bob")]
+
+
+def test_a_model_of_another_definition_or_an_unsealed_one_is_refused(
+    log, tmp_path, experiment, store
+):
+    registry = Registry(tmp_path / "experiments")
+    run = log("other_definition")
+    with pytest.raises(UpliftError) as refusal:
+        promote(run, registry=registry)
+    assert refusal.value.code == "EXPERIMENT_UNKNOWN"
+    own = experiment.model_copy(update={"id": "other_definition"})
+    registry.add(own, who="ada")
+    with pytest.raises(PromotionRefused, match="sealed_definition"):
+        promote(run, registry=registry)
+    changed = own.model_copy(update={"title": "Something else"})
+    registry.seal(changed, Promise(changed.digest), who="ada")
+    with pytest.raises(PromotionRefused, match="sealed_definition") as refusal:
+        promote(run, registry=registry)
+    assert refusal.value.checks[0].code == "DEFINITION_DIFFERS"
+    assert alias_of("other_definition", "champion", store) is None
 
 
 def test_a_refusal_lists_every_failed_gate_and_the_champion_stays(log, store):
@@ -133,22 +183,24 @@ def test_the_gates_that_count_are_those_in_the_store(log, store):
         promote(replace(run, gates=()))
 
 
-def test_rollback_brings_the_champion_before_back(log, store):
-    book = Book()
-    promote(log("went_back"), registry=book, who="ada")
-    promote(log("went_back", BETTER), registry=book, who="ada")
+def test_rollback_brings_the_champion_before_back(log, store, book):
+    registry = book("went_back")
+    promote(log("went_back"), registry=registry, who="ada")
+    promote(log("went_back", BETTER), registry=registry, who="ada")
     assert champion_of("went_back", store) == 2
-    back = rollback("went_back", registry=book, tracking=store, who="bob")
+    back = rollback("went_back", registry=registry, tracking=store, who="bob")
     assert back.action == "rolled back"
     assert (back.model_version, back.previous_version) == (1, 2)
     assert champion_of("went_back", store) == 1
-    assert [(row[1], row[3]) for row in book.rows] == [
+    assert moves_in(registry, "went_back") == [
         ("promote", "ada"),
         ("promote", "ada"),
         ("rollback", "bob"),
     ]
-    assert book.rows[2][2]["model_version"] == 1
-    assert book.rows[1][2]["previous_version"] == 1
+    last = registry.history("went_back").rows[-1]
+    assert (last.payload["model_version"], last.payload["replaced_version"]) == (1, 2)
+    assert promote(log("went_back", BETTER), registry=registry, who="ada").model_version == 2
+    assert len(moves_in(registry, "went_back")) == 4
 
 
 def test_rollback_goes_back_step_by_step(log, store):
@@ -179,24 +231,57 @@ def test_rollback_to_damaged_files_is_refused(log, store):
     assert champion_of("damaged_before", store) == 2
 
 
-@pytest.mark.parametrize("step", ["move_alias", "_audit", "drop_alias"])
-def test_an_interrupted_promotion_is_finished_by_the_next(log, store, monkeypatch, step):
+def stop(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", ["tag_version", "move_alias", "_audit", "drop_alias"])
+def test_an_interrupted_promotion_is_finished_by_the_next(log, store, book, monkeypatch, step):
     name = f"half_promoted_{step.strip('_')}"
-    book = Book()
-    run = log(name)
-
-    def stop(*args, **kwargs):
-        raise KeyboardInterrupt
-
+    registry, run = book(name), log(name)
     with monkeypatch.context() as broken:
         broken.setattr(f"uplift.promotion.{step}", stop)
         with pytest.raises(KeyboardInterrupt):
-            promote(run, registry=book)
-    promote(run, registry=book)
+            promote(run, registry=registry)
+    promote(run, registry=registry, who="ada")
     assert champion_of(name, store) == 1
     assert alias_of(name, "challenger", store) is None
-    assert len(book.rows) == 1
-    assert resolve(run.model_uri, store).tags[AUDIT_TAG] == "written"
+    assert len(moves_in(registry, name)) == 1
+    assert resolve(run.model_uri, store).tags[MOVE_TAG] == WRITTEN
+
+
+def test_an_audit_row_is_written_once_though_the_promotion_stopped_right_after_it(
+    log, store, book, monkeypatch
+):
+    registry, run = book("stopped_after_row"), log("stopped_after_row")
+    write = registry.audit
+
+    def write_and_stop(*args, **kwargs):
+        write(*args, **kwargs)
+        stop()
+
+    with monkeypatch.context() as broken:
+        broken.setattr(registry, "audit", write_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            promote(run, registry=registry, who="ada")
+    promote(run, registry=registry, who="ada")
+    assert moves_in(registry, "stopped_after_row") == [("promote", "ada")]
+
+
+def test_a_rollback_that_stopped_before_its_audit_row_is_recorded_as_one(
+    log, store, book, monkeypatch
+):
+    registry = book("half_back")
+    first = log("half_back")
+    promote(first, registry=registry, who="ada")
+    promote(log("half_back", BETTER), registry=registry, who="ada")
+    with monkeypatch.context() as broken:
+        broken.setattr("uplift.promotion._audit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            rollback("half_back", registry=registry, tracking=store)
+    assert champion_of("half_back", store) == 1
+    promote(first, registry=registry, who="bob")
+    assert moves_in(registry, "half_back")[-1] == ("rollback", "bob")
 
 
 def test_removing_an_alias_that_is_not_there_changes_nothing(log, store):

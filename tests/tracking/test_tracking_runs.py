@@ -42,6 +42,7 @@ def test_a_run_holds_parameters_metrics_tags_and_files(logged, suite, experiment
     assert run.data.params["candidate"] == "t"
     assert run.data.params["contact_cost.telephone"] == "4.0"
     assert run.data.metrics["quality.qini.t.email"] == 0.25
+    assert run.data.metrics["quality.qini.my_model.email"] == 0.5
     assert "quality.not.a.number" not in run.data.metrics
     assert any(name.startswith("roi.") for name in run.data.metrics)
     assert run.data.tags["uplift.objective"] == experiment.objective

@@ -18,6 +18,7 @@ from uplift.errors import StateError
 from uplift.tracking.package import RECOMMENDED, Card, Package, read_package
 from uplift.tracking.store import (
     DIGEST_TAG,
+    SEAL_TAG,
     ModelVersion,
     Tracking,
     global_uri,
@@ -67,7 +68,7 @@ def register(
         KEY_TAG: key,
         "uplift.outcome": model.card.outcome,
         "uplift.candidate": model.card.candidate,
-        "uplift.seal_digest": model.card.definition,
+        SEAL_TAG: model.card.definition,
     }
     logged = _log_model(client, run, model, tags)
     if not client.search_registered_models(f"name = '{name}'"):

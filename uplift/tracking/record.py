@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +24,12 @@ from uplift.frames import frame_digest, read_frame, write_parquet
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.suite import Suite
 from uplift.table import Result, canonical_json, to_plain
+from uplift.tracking.store import SEAL_TAG
 from uplift.trial import Trial
 
 GATES = "gates.json"
 SAMPLE_RATIO = "SRM"
+NOT_IN_NAMES = re.compile(r"[^\w\-./: ]")  # signs MLflow refuses in a metric's name
 PNG_START = b"\x89PNG"
 
 
@@ -111,7 +114,7 @@ class Record:
         """Figures of the rooms, each under its room's name; what does not exist is left out."""
         rooms = {"quality": self.quality, "roi": self.roi, "plan": self.plan}
         figures = {
-            f"{room}.{name}": float(value)
+            NOT_IN_NAMES.sub("_", f"{room}.{name}"): float(value)
             for room, result in rooms.items()
             if hasattr(result, "metrics")
             for name, value in result.metrics().items()
@@ -127,7 +130,7 @@ class Record:
             "uplift.owner": self.experiment.owner,
             "uplift.outcome": self.suite.outcome,
             "uplift.candidate": self.candidate,
-            "uplift.seal_digest": self.experiment.digest,
+            SEAL_TAG: self.experiment.digest,
         }
 
     def write(self, folder: Path) -> None:

@@ -109,7 +109,7 @@ def log_run(
 
     trial      what the suite was trained on: gives the data set, and typical values of features
     customers  gives typical values of features when there is no trial
-    figures    by name: SVG text or PNG bytes
+    figures    by name: SVG text or PNG bytes; they are no part of the key
     report     analysis report, whose sample ratio becomes a gate of promotion
 
     Raises StateError TRACKING_DOWN when the tracking server does not answer; nothing is registered.

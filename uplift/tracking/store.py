@@ -24,6 +24,7 @@ FOLDER = "mlruns"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 DIGEST_TAG = "uplift.model_digest"
+SEAL_TAG = "uplift.seal_digest"  # of the experiment's definition
 URI_FORM = "models:/<name>@<alias> or models:/<name>/<version>"
 ENVIRONMENT = {  # read by MLflow at import or at each call; what the user has set stays
     "MLFLOW_DISABLE_TELEMETRY": "true",
