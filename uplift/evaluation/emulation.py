@@ -45,7 +45,7 @@ def qini_as_scikit_uplift(
             "Use `qini` on doubly robust scores.",
             code="QINI_UNDEFINED",
         )
-    return (float(np.trapezoid(curve, x)) - chord) / optimum
+    return float((np.trapezoid(curve, x) - chord) / optimum)
 
 
 def _qini_curve(y: Array, score: Array, treatment: IntArray) -> tuple[Array, Array]:
