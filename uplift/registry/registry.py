@@ -1,0 +1,419 @@
+"""The registry: definitions, their states, and everything that was done to them.
+
+Each change is one transaction with its audit row. What is sealed cannot be changed; a deviation is
+recorded as an amendment, which every later report shows.
+"""
+
+import getpass
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from uplift.checks import Check
+from uplift.errors import DefinitionError, StateError
+from uplift.experiment import Experiment
+from uplift.registry.artefacts import Artefact, artefact_of, artefacts_of, require_unchanged
+from uplift.registry.database import FILE, Database, fail_point
+from uplift.registry.rows import (
+    Amendment,
+    Entries,
+    Entry,
+    amendments_in,
+    artefacts_in,
+    as_entry,
+    entry_of,
+    find_row,
+    row_of,
+)
+from uplift.registry.states import position, require_decision, require_next
+from uplift.registry.tables import amendments, artefacts, experiments
+from uplift.registry.trail import AuditRow, Change, History, append, read_trail
+from uplift.registry.verification import verify
+from uplift.table import canonical_json
+
+Paths = Mapping[str, str | Path]
+Payload = Mapping[str, Any]
+OWN_METHOD = {"sealed": "seal()", "decided": "decide()"}  # states that need more than a name
+OWN_ACTIONS = frozenset({"add", "edit", "seal", "advance", "decide", "amend", "record"})
+
+
+def utc_now() -> datetime:
+    """The time, for the trail's `at`; order never depends on it."""
+    return datetime.now(UTC)
+
+
+class Registry:
+    """The experiments below a folder, and the database `registry.db` in it.
+
+    root      folder with one folder per experiment
+    database  another SQLite file or `sqlite:///` address
+    clock     gives the time written into the trail
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "experiments",
+        *,
+        database: str | Path | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.root = Path(root)
+        self._database = Database(self.root / FILE if database is None else database)
+        self._clock = clock
+
+    def add(self, experiment: Experiment, *, who: str | None = None, why: str = "") -> Entry:
+        """Register a draft, or the newer text of one. The same text twice changes nothing.
+
+        Errors: EXPERIMENT_FROZEN when it is sealed with another definition.
+        """
+        with self._database.write("add") as connection:
+            self._put(connection, experiment, who=who, why=why)
+            return entry_of(connection, experiment.id)
+
+    def seal(
+        self, experiment: Experiment, design: Any, *, who: str | None = None, why: str = ""
+    ) -> Entry:
+        """Freeze the definition, with the design it promises. Sealing it again changes nothing.
+
+        design  made for this definition; anything with `to_json()`
+        Errors: EXPERIMENT_FROZEN (sealed with another definition), DESIGN_MISSING, DESIGN_OTHER.
+        """
+        payload = {"design_sha256": _design_digest(experiment, design)}
+        with self._database.write("seal") as connection:
+            entry = self._put(connection, experiment, who=who, why=why)
+            if entry.state == "draft":
+                self._move(connection, entry, "sealed", "seal", payload, who=who, why=why)
+            return entry_of(connection, experiment.id)
+
+    def advance(
+        self,
+        experiment_id: str,
+        to: str,
+        *,
+        who: str | None = None,
+        why: str = "",
+        payload: Payload | None = None,
+        artefacts: Paths | None = None,
+    ) -> Entry:
+        """Take the next state, together with the files that belong to it.
+
+        artefacts  files or folders by name; their digests are fixed by this transition
+        Reaching a state again with the same files changes nothing.
+        Errors: STATE_ORDER (a state is skipped, or has its own method), ARTEFACT_FROZEN (reached before with other
+        files), STATE_UNKNOWN, EXPERIMENT_UNKNOWN, ARTEFACT_MISSING, ARTEFACT_OUTSIDE.
+        """
+        files = artefacts_of(self.root, artefacts)
+        with self._database.write("advance") as connection:
+            entry = entry_of(connection, experiment_id)
+            if position(to) <= position(entry.state):
+                _require_same_files(connection, experiment_id, to, files)
+                return entry
+            if to in OWN_METHOD:
+                raise StateError(
+                    f"{experiment_id} becomes {to} by {OWN_METHOD[to]}, which records why.",
+                    code="STATE_ORDER",
+                )
+            found = {**(payload or {}), "artefacts": {file.name: file.sha256 for file in files}}
+            self._move(connection, entry, to, "advance", found, who=who, why=why)
+            for file in files:
+                self._store(connection, experiment_id, file, fixed_by=to)
+            return entry_of(connection, experiment_id)
+
+    def decide(
+        self,
+        experiment_id: str,
+        action: str,
+        words: str,
+        *,
+        who: str | None = None,
+        payload: Payload | None = None,
+    ) -> Entry:
+        """Record the decision: scale, fix, stop or retest, and why in words.
+
+        The same decision again changes nothing.
+        Errors: DECISION_UNKNOWN, STATE_ORDER (the result is not read yet), ALREADY_DECIDED.
+        """
+        require_decision(action)
+        found = {**(payload or {}), "decision": action}
+        with self._database.write("decide") as connection:
+            entry = entry_of(connection, experiment_id)
+            if position(entry.state) >= position("decided"):
+                _require_same_decision(connection, experiment_id, action)
+                return entry
+            self._move(connection, entry, "decided", "decide", found, who=who, why=words)
+            return entry_of(connection, experiment_id)
+
+    def amend(
+        self, experiment_id: str, change: str, *, why: str, who: str | None = None
+    ) -> Amendment:
+        """Record a deviation from a sealed definition. Errors: STATE_ORDER for a draft."""
+        with self._database.write("amend") as connection:
+            entry = entry_of(connection, experiment_id)
+            if entry.state == "draft":
+                raise StateError(
+                    f"{experiment_id} is a draft: change its definition instead.",
+                    code="STATE_ORDER",
+                )
+            row = self._append(connection, entry, "amend", {"change": change}, who=who, why=why)
+            connection.execute(
+                amendments.insert().values(seq=row.seq, experiment=experiment_id, change=change)
+            )
+            return Amendment(row.seq, change, row.who, row.why, row.at)
+
+    def audit(
+        self,
+        experiment_id: str,
+        action: str,
+        payload: Payload | None = None,
+        *,
+        who: str | None = None,
+        why: str = "",
+    ) -> AuditRow:
+        """Write into the trail what did not change the state, e.g. a promotion.
+
+        Errors: ACTION_RESERVED for an action that has its own method, EXPERIMENT_UNKNOWN.
+        """
+        if action in OWN_ACTIONS:
+            raise DefinitionError(
+                f"{action!r} is written by the registry itself. Choose another name.",
+                code="ACTION_RESERVED",
+            )
+        with self._database.write("audit") as connection:
+            entry = entry_of(connection, experiment_id)
+            return self._append(connection, entry, action, payload or {}, who=who, why=why)
+
+    def record(
+        self,
+        experiment_id: str,
+        name: str,
+        path: str | Path,
+        *,
+        who: str | None = None,
+        why: str = "",
+    ) -> str:
+        """Remember a file's or folder's digest; gives the SHA-256. The same bytes change nothing.
+
+        Errors: ARTEFACT_FROZEN (a transition fixed it with other bytes), ARTEFACT_MISSING,
+        ARTEFACT_OUTSIDE, NAME_INVALID, EXPERIMENT_UNKNOWN.
+        """
+        file = artefact_of(self.root, name, path)
+        with self._database.write("record") as connection:
+            entry = entry_of(connection, experiment_id)
+            if _same_is_known(connection, experiment_id, file):
+                return file.sha256
+            payload = {"artefacts": {file.name: file.sha256}, "path": file.path}
+            self._append(connection, entry, "record", payload, who=who, why=why)
+            fail_point("record:half")
+            self._store(connection, experiment_id, file, fixed_by="")
+            return file.sha256
+
+    def artefact(self, experiment_id: str, name: str) -> Path:
+        """Path of a recorded file, when its bytes are still those recorded.
+
+        Errors: ARTEFACT_UNKNOWN, ARTEFACT_MISSING, FILE_CHECKSUM.
+        """
+        with self._database.read() as connection:
+            entry_of(connection, experiment_id)
+            known = {file.name: file for file in artefacts_in(connection, experiment_id)}
+        if name not in known:
+            raise StateError(
+                f"{experiment_id} has no artefact {name!r} (recorded: "
+                f"{', '.join(known) or 'none'}). Run the step that writes it.",
+                code="ARTEFACT_UNKNOWN",
+            )
+        return require_unchanged(self.root, known[name])
+
+    def entry(self, experiment_id: str) -> Entry:
+        """One experiment. Errors: EXPERIMENT_UNKNOWN."""
+        with self._database.read() as connection:
+            return entry_of(connection, experiment_id)
+
+    def state(self, experiment_id: str) -> str:
+        """The state of one experiment. Errors: EXPERIMENT_UNKNOWN."""
+        return self.entry(experiment_id).state
+
+    def definition(self, experiment_id: str) -> Experiment:
+        """The definition as it was registered. Errors: EXPERIMENT_UNKNOWN."""
+        with self._database.read() as connection:
+            return Experiment(**json.loads(row_of(connection, experiment_id)["definition"]))
+
+    def experiments(self) -> Entries:
+        """Every experiment with its state."""
+        with self._database.read() as connection:
+            found = connection.execute(select(experiments).order_by(experiments.c.id)).mappings()
+            return Entries(tuple(as_entry(row) for row in found))
+
+    def history(self, experiment_id: str | None = None) -> History:
+        """The trail of one experiment, or of all."""
+        with self._database.read() as connection:
+            return History(read_trail(connection, experiment_id))
+
+    def amendments(self, experiment_id: str) -> tuple[Amendment, ...]:
+        """Deviations from the sealed definition, oldest first."""
+        with self._database.read() as connection:
+            return amendments_in(connection, experiment_id)
+
+    def verify(self) -> tuple[Check, ...]:
+        """Compute everything again: the chain, states, definitions, and every file's digest."""
+        with self._database.read() as connection:
+            return verify(connection, self.root)
+
+    def _put(
+        self, connection: Connection, experiment: Experiment, *, who: str | None, why: str
+    ) -> Entry:
+        """The experiment in the registry with this definition, or a refusal."""
+        row = find_row(connection, experiment.id)
+        values = {"digest": experiment.digest, "definition": canonical_json(experiment)}
+        if row is not None and row["digest"] == experiment.digest:
+            return as_entry(row)
+        if row is not None and row["state"] != "draft":
+            raise StateError(
+                f"{experiment.id} was sealed with definition {row['digest'][:12]}…, this one is "
+                f"{experiment.digest[:12]}…. Record an amendment, or give the changed experiment a "
+                "new id.",
+                code="EXPERIMENT_FROZEN",
+            )
+        if row is None:
+            new = {"id": experiment.id, "state": "draft", "created_at": self._now(), **values}
+            connection.execute(experiments.insert().values(**new))
+        else:
+            connection.execute(
+                experiments.update().values(**values).where(experiments.c.id == experiment.id)
+            )
+        entry = entry_of(connection, experiment.id)
+        self._append(connection, entry, "edit" if row else "add", {}, who=who, why=why)
+        return entry
+
+    def _move(
+        self,
+        connection: Connection,
+        entry: Entry,
+        to: str,
+        action: str,
+        payload: Payload,
+        *,
+        who: str | None,
+        why: str,
+    ) -> None:
+        """The next state and its audit row."""
+        require_next(entry.id, current=entry.state, to=to)
+        connection.execute(
+            experiments.update().values(state=to).where(experiments.c.id == entry.id)
+        )
+        fail_point(f"{action}:half")
+        self._append(connection, entry, action, payload, who=who, why=why, to=to)
+
+    def _append(
+        self,
+        connection: Connection,
+        entry: Entry,
+        action: str,
+        payload: Payload,
+        *,
+        who: str | None,
+        why: str,
+        to: str | None = None,
+    ) -> AuditRow:
+        change = Change(
+            experiment=entry.id,
+            from_state=entry.state,
+            to_state=to or entry.state,
+            action=action,
+            digest=entry.digest,
+            who=who or _user(),
+            why=why,
+            at=self._now(),
+            payload=payload,
+        )
+        return append(connection, change)
+
+    def _store(
+        self, connection: Connection, experiment_id: str, file: Artefact, *, fixed_by: str
+    ) -> None:
+        """The artefact's row, new or replaced."""
+        key = (artefacts.c.experiment == experiment_id) & (artefacts.c.name == file.name)
+        connection.execute(artefacts.delete().where(key))
+        connection.execute(
+            artefacts.insert().values(
+                experiment=experiment_id,
+                name=file.name,
+                path=file.path,
+                sha256=file.sha256,
+                fixed_by=fixed_by,
+                at=self._now(),
+            )
+        )
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _same_is_known(connection: Connection, experiment_id: str, file: Artefact) -> bool:
+    """Whether this very file is recorded; refuses another one in place of a fixed one."""
+    key = (artefacts.c.experiment == experiment_id) & (artefacts.c.name == file.name)
+    row = connection.execute(select(artefacts).where(key)).mappings().one_or_none()
+    if row is None:
+        return False
+    if (row["path"], row["sha256"]) == (file.path, file.sha256):
+        return True
+    if row["fixed_by"]:
+        raise _frozen(experiment_id, file.name, row["fixed_by"])
+    return False
+
+
+def _require_same_files(
+    connection: Connection, experiment_id: str, to: str, files: tuple[Artefact, ...]
+) -> None:
+    """A state that was reached before may be asked for again, with the same files only."""
+    rows = read_trail(connection, experiment_id)
+    reached = [row for row in rows if row.to_state == to != row.from_state]
+    known = reached[0].payload.get("artefacts", {}) if reached else {}
+    for file in files:
+        if known.get(file.name) != file.sha256:
+            raise _frozen(experiment_id, file.name, to)
+
+
+def _frozen(experiment_id: str, name: str, state: str) -> StateError:
+    return StateError(
+        f"{experiment_id} became {state} with another {name!r}. Restore that file; what was "
+        "assigned, collected or read once is not replaced.",
+        code="ARTEFACT_FROZEN",
+    )
+
+
+def _require_same_decision(connection: Connection, experiment_id: str, action: str) -> None:
+    rows = read_trail(connection, experiment_id)
+    taken = next(row.payload["decision"] for row in rows if row.action == "decide")
+    if taken != action:
+        raise StateError(
+            f"{experiment_id} is decided: {taken}. Amend it, or plan a new experiment.",
+            code="ALREADY_DECIDED",
+        )
+
+
+def _design_digest(experiment: Experiment, design: Any) -> str:
+    to_json = getattr(design, "to_json", None)
+    if to_json is None:
+        raise DefinitionError(
+            f"{experiment.id} is sealed with what it promises to answer, got "
+            f"{type(design).__name__}. Give the result of design().",
+            code="DESIGN_MISSING",
+        )
+    if getattr(design, "digest", experiment.digest) != experiment.digest:
+        raise StateError(
+            f"{experiment.id}: the design was made for another definition. Design it again.",
+            code="DESIGN_OTHER",
+        )
+    return hashlib.sha256(to_json().encode()).hexdigest()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in a container
+        return "unknown"
