@@ -105,9 +105,11 @@ def store(tmp_path_factory) -> Tracking:
 def log(experiment, suite, roi_table, trial, store) -> Callable[..., Run]:
     """Log the suite under an experiment id of the test's own, with the gates it wants."""
 
-    def log_as(name: str, *checks: Check, table: Any = roi_table, **more: Any) -> Run:
+    def log_as(
+        name: str, *checks: Check, table: Any = roi_table, trained: Any = suite, **more: Any
+    ) -> Run:
         own = experiment.model_copy(update={"id": name})
         given = {"trial": trial, "tracking": store} | more
-        return log_run(own, suite, Judged(checks or (PROVEN,)), table, **given)
+        return log_run(own, trained, Judged(checks or (PROVEN,)), table, **given)
 
     return log_as

@@ -235,3 +235,27 @@ def test_one_effect_for_everyone_can_be_registered_too(suite, log, trial):
     run = log("blanket", table=roi(suite.candidates["constant"], trial, suite=suite))
     assert run.candidate == "constant"
     assert stored(run).data.tags["uplift.candidate"] == "constant"
+
+
+def test_a_contact_plan_is_kept_with_the_run_and_part_of_its_key(log, roi_table, experiment):
+    from uplift.contacts.plan import plan_contacts
+    from uplift.contacts.policy import ContactPolicy
+
+    plan = plan_contacts(roi_table, ContactPolicy.for_experiment(experiment, budget=500.0))
+    run = log("with_plan", plan=plan)
+    files = artifacts(run)
+    assert len(pd.read_parquet(files["plan.parquet"])) == len(plan.contacts)
+    assert json.loads(files["plan.json"].read_text()) == plan.to_dict()
+    assert any(name.startswith("plan.") for name in stored(run).data.metrics)
+    assert log("with_plan").run_key != run.run_key
+    assert log("with_plan", plan=plan) == run
+
+
+def test_a_suite_read_from_its_folder_is_the_same_training(log, suite, trial, tmp_path):
+    from uplift.evaluation.roi import roi
+    from uplift.models.store import load_suite, save_suite
+
+    save_suite(suite, tmp_path / "suite")
+    again = load_suite(tmp_path / "suite")
+    table = roi(again.candidates["t"], trial, suite=again)
+    assert log("in_two_processes", trained=again, table=table) == log("in_two_processes")
