@@ -1,0 +1,115 @@
+"""Intervals side by side: effects, values of policies, losses of candidates."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from uplift.analysis.report import AnalysisReport
+from uplift.evaluation.quality import Quality
+from uplift.report.style import BLUE, GREY, MUTED, PAPER, WIDTH, title
+from uplift.report.words import policy_words
+from uplift.suite import Suite
+
+ROW_HEIGHT = 30  # px of one row
+Z95 = 1.96
+
+
+def effects(report: AnalysisReport) -> Any:
+    """Effect of every treatment on every metric with its interval."""
+    rows = _effect_rows(report)
+    proven = int(rows["proven"].sum())
+    panels = [
+        intervals(panel, axis=f"effect on {metric}", height=ROW_HEIGHT * len(panel))
+        for metric, panel in rows.groupby("metric", sort=False)
+    ]
+    return alt.vconcat(*panels, spacing=18).properties(
+        title=title(
+            f"{proven} of {len(rows)} effects are proven",
+            "Difference to the control with its interval; filled marks are proven.",
+        )
+    )
+
+
+def policies(quality: Quality) -> Any:
+    """Value of every policy per customer with its interval, the best first."""
+    rows = pd.DataFrame(
+        [
+            {
+                "name": policy_words(row.policy),
+                "value": row.value,
+                "low": row.ci[0],
+                "high": row.ci[1],
+                "proven": row.policy == quality.recommended,
+            }
+            for row in quality.policies
+        ]
+    ).sort_values("value", ascending=False, kind="stable")
+    finding = f"Recommended: {policy_words(quality.recommended)}"
+    detail = f"Targeting by a model is {quality.targeting}. Filled is the recommended policy."
+    return intervals(rows, axis=f"{quality.unit} per customer").properties(
+        title=title(finding, detail)
+    )
+
+
+def losses(suite: Suite) -> Any:
+    """Loss of every candidate against one effect for everyone."""
+    rows = pd.DataFrame(
+        [
+            {
+                "name": c.name,
+                "value": c.loss,
+                "low": c.loss - Z95 * (c.loss_std_error or 0.0),
+                "high": c.loss + Z95 * (c.loss_std_error or 0.0),
+                "proven": c.name == suite.best.name,
+            }
+            for c in suite.candidates.values()
+            if c.loss is not None
+        ]
+    )
+    best = suite.best.name
+    finding = (
+        "No candidate predicts better than one effect for everyone"
+        if best == "constant"
+        else f"{best} predicts the effects best"
+    )
+    detail = "Left of the line is better than one effect for everyone; filled is the one chosen."
+    chart = intervals(rows, axis="squared error less that of a constant effect, out of fold")
+    return chart.properties(title=title(finding, detail))
+
+
+def intervals(
+    rows: pd.DataFrame, *, axis: str, height: int | None = None, highlight: str = BLUE
+) -> alt.LayerChart:
+    """Points with intervals, one row per `name`; `proven` rows are filled."""
+    base = alt.Chart(rows).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False))
+    )
+    colour = alt.condition("datum.proven", alt.value(highlight), alt.value(GREY))
+    fill = alt.condition("datum.proven", alt.value(highlight), alt.value(PAPER))
+    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=MUTED, strokeDash=[4, 3])
+    return alt.layer(
+        zero.encode(x="x:Q"),
+        base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", title=axis, scale=alt.Scale(nice=True)), x2="high:Q", color=colour
+        ),
+        base.mark_point(size=90, strokeWidth=2, opacity=1).encode(
+            x="value:Q", stroke=colour, fill=fill
+        ),
+    ).properties(width=WIDTH - 140, height=height or ROW_HEIGHT * len(rows))
+
+
+def _effect_rows(report: AnalysisReport) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "metric": f"{row.metric} ({row.unit})",
+                "name": row.treatment,
+                "value": row.effect,
+                "low": row.ci[0],
+                "high": row.ci[1],
+                "proven": row.proven,
+            }
+            for row in report.effects
+        ]
+    )

@@ -1,0 +1,87 @@
+"""The contact plan in pictures: channels with their limits, and the plan beside simple rules."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from uplift.contacts.plan import ContactPlan
+from uplift.report.style import BLUE, GREY, INK, ORANGE, WIDTH, title
+from uplift.table import format_value
+
+ROW_HEIGHT = 30  # px of one row
+
+
+def channels(plan: ContactPlan) -> Any:
+    """Contacts per channel with their limits."""
+    rows = pd.DataFrame(
+        [
+            {
+                "channel": use.channel,
+                "contacts": use.n_contacts,
+                "label": format_value(use.n_contacts, "count"),
+                "maximum": use.maximum,
+                "minimum": use.minimum,
+            }
+            for use in plan.channels
+        ]
+    ).astype({"maximum": "float64", "minimum": "float64"})
+    y = alt.Y("channel:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False))
+    base = alt.Chart(rows).encode(y=y)
+    bars = base.mark_bar(color=BLUE, height=18).encode(
+        x=alt.X("contacts:Q", title="contacts planned")
+    )
+    labels = base.mark_text(align="left", dx=8, color=INK, fontSize=12).encode(
+        x="contacts:Q", text="label:N"
+    )
+    limits = [
+        alt.Chart(rows[rows[side].notna()])
+        .mark_tick(color=ORANGE, thickness=3, size=28)
+        .encode(y=y, x=f"{side}:Q")
+        for side in ("maximum", "minimum")
+        if rows[side].notna().any()
+    ]
+    alone = plan.n_units - plan.n_contacts
+    detail = "Orange marks are limits of the policy." if limits else "No channel has a limit."
+    return alt.layer(bars, labels, *limits).properties(
+        width=WIDTH - 140,
+        height=ROW_HEIGHT * len(rows),
+        title=title(
+            f"{format_value(plan.n_contacts, 'count')} contacts; "
+            f"{format_value(alone, 'count')} customers are left alone",
+            detail,
+        ),
+    )
+
+
+def against_rules(plan: ContactPlan) -> Any:
+    """Expected profit of the plan and of simple rules under the same limits."""
+    rows = pd.DataFrame(
+        [
+            {"name": "this plan", "profit": plan.expected_profit, "own": True},
+            *(
+                {"name": rule.name, "profit": rule.expected_profit, "own": False}
+                for rule in plan.baselines
+            ),
+        ]
+    )
+    rows["label"] = [format_value(value, "money") for value in rows["profit"]]
+    best_rule = max((rule.expected_profit for rule in plan.baselines), default=0.0)
+    more = plan.expected_profit - best_rule
+    base = alt.Chart(rows).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False)),
+        x=alt.X("profit:Q", title=f"expected profit, {plan.policy.currency}"),
+    )
+    return alt.layer(
+        base.mark_bar(height=18).encode(
+            color=alt.condition("datum.own", alt.value(BLUE), alt.value(GREY))
+        ),
+        base.mark_text(align="left", dx=8, color=INK, fontSize=12).encode(text="label:N"),
+    ).properties(
+        width=WIDTH - 140,
+        height=ROW_HEIGHT * len(rows),
+        title=title(
+            f"{format_value(more, 'money')} {plan.policy.currency} more than the best simple rule",
+            "Expected profit under the same limits.",
+        ),
+    )

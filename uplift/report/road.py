@@ -1,0 +1,57 @@
+"""What a page is made of: the results of one experiment's road, as far as it has been walked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from uplift.analysis.report import AnalysisReport
+from uplift.contacts.plan import ContactPlan
+from uplift.design.plan import Design
+from uplift.evaluation.quality import Quality
+from uplift.evaluation.roi import Roi
+from uplift.experiment import Experiment
+from uplift.suite import Suite
+from uplift.table import Result, Table
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Profit that is known because it was planted: totals over the trial's customers, in currency.
+
+    arms    profit over control when everyone gets the arm
+    policy  of the recommended policy;  plan  of the contact plan
+    """
+
+    arms: Mapping[str, float] = field(default_factory=dict)
+    policy: float | None = None
+    plan: float | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Road:
+    """Everything a page can show; only the experiment must be there.
+
+    label     what the data are when they are not simply real, e.g. "Semi-synthetic: ..."
+    truth     known values, shown beside the estimates
+    run       where models were logged, and what became of them
+    history   the registry's audit trail
+    files     SHA-256 of each file of the road, by its name
+    made_at   time shown on the page; left out when None, so that equal results give equal pages
+    """
+
+    experiment: Experiment
+    design: Design | None = None
+    report: AnalysisReport | None = None
+    suite: Suite | None = None
+    quality: Quality | None = None
+    roi: Roi | None = None
+    plan: ContactPlan | None = None
+    run: Result | None = None
+    promotion: Result | None = None
+    history: Table | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
+    truth: Truth | None = None
+    made_at: datetime | None = None
+    language: Literal["en"] = "en"

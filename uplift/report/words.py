@@ -1,0 +1,164 @@
+"""Results in sentences: what was decided, what is at risk, what is not known, what to test next."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from uplift.analysis.report import EffectRow
+from uplift.checks import Check, blocked_by
+from uplift.evaluation.quality import Quality
+from uplift.report.road import Road
+from uplift.table import format_value
+
+GUARDRAIL = "guardrail"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The first thing a reader sees.
+
+    action  scale · stop · retest · none
+    """
+
+    action: str
+    words: str
+    reasons: tuple[str, ...] = ()
+
+
+def decision_of(road: Road) -> Decision:
+    """The decision of the experiment and what the models add to it."""
+    reasons = tuple(_targeting(road))
+    if road.report is None:
+        return Decision("none", "Not read yet: there is no analysis of this experiment.", reasons)
+    decision = road.report.decision
+    first, *others = _sentences(decision.words)
+    return Decision(decision.action, first, (*others, *reasons))
+
+
+def risks_of(road: Road) -> Iterator[str]:
+    """What may go wrong, and who pays for it."""
+    if road.report is not None:
+        for row in road.report.effects:
+            if row.role == GUARDRAIL:
+                yield _guardrail(row)
+    if road.roi is not None:
+        best = road.roi.customers.groupby("unit")["profit"].max()
+        share = format_value(float((best <= 0).mean()), "share")
+        yield f"For {share} of customers no contact is expected to pay; they are left alone."
+    for check in _all_checks(road):
+        if not check.passed:
+            yield f"{check.name.replace('_', ' ').capitalize()} ({check.verdict}): {check.remedy}"
+
+
+def unknowns_of(road: Road) -> Iterator[str]:
+    """What the experiment does not show."""
+    if road.report is not None:
+        open_effects = [
+            f"{row.metric} by {row.treatment.replace('_', ' ')}"
+            for row in road.report.effects
+            if row.role != GUARDRAIL and not row.proven
+        ]
+        if open_effects:
+            yield f"No effect is proven on {listed(open_effects)}."
+    if road.quality is not None:
+        for arm in road.quality.arms[1:]:
+            if road.quality.ranking_verdict(arm) == "not proven":
+                yield (
+                    f"For {arm.replace('_', ' ')} no ranking of customers is proven better than a "
+                    "lottery."
+                )
+    if road.roi is not None:
+        yield (
+            "The effect on a single customer cannot be observed. Ranges per customer are those of "
+            "the average among customers with a like prediction."
+        )
+    window = road.experiment.schedule.response_days
+    yield f"Effects later than {window} days after the contact were not measured."
+
+
+def next_tests_of(road: Road) -> Iterator[str]:
+    """What the next experiment should settle, and what it takes."""
+    if road.report is not None:
+        proven = {(row.metric, row.treatment) for row in road.report.effects if row.proven}
+    else:
+        proven = set()
+    if road.design is not None:
+        for answer in road.design.answers:
+            if answer.role != GUARDRAIL and (answer.metric, answer.treatment) not in proven:
+                yield answer.words()
+    if road.plan is not None:
+        yield (
+            "Keep a control when the plan is sent: without customers who could have been contacted "
+            "and were not, its profit cannot be proven."
+        )
+        binding = [price for price in road.plan.prices if price.binding]
+        for price in binding:
+            yield (
+                f"One more unit of the limit “{price.rule}” is worth "
+                f"{format_value(price.price, 'cents')} {road.plan.policy.currency} of profit: "
+                f"{'raise it before anything else' if price.price > 1 else 'a small reserve'}."
+            )
+
+
+def _guardrail(row: EffectRow) -> str:
+    low, high = (format_value(bound, "signed") for bound in row.ci)
+    verdict = "is proven to stay within its margin" if row.proven else "may be harmed"
+    return (
+        f"Guardrail {row.metric}, {row.treatment.replace('_', ' ')}: {verdict} "
+        f"(effect between {low} and {high} {row.unit})."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as people list them: "a, b and c"."""
+    words = [name.replace("_", " ") for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def policy_words(policy: str) -> str:
+    """A policy's name as people say it: `everyone:post` is "post to everyone"."""
+    kind, _, arm = policy.partition(":")
+    if kind == "everyone" and arm:
+        return f"{arm.replace('_', ' ')} to everyone"
+    return {"nobody": "contact nobody"}.get(policy, policy.replace("_", " "))
+
+
+def shown_candidate(quality: Quality) -> str:
+    """The candidate whose curves are worth looking at: recommended, else the best ranking."""
+    ranked = {row.candidate for row in quality.rankings if row.kind == "learner"}
+    if quality.recommended_candidate in ranked:
+        return quality.recommended_candidate
+    learners = [row for row in quality.rankings if row.kind == "learner"] or list(quality.rankings)
+    return max(learners, key=lambda row: row.qini).candidate
+
+
+def _targeting(road: Road) -> Iterator[str]:
+    quality = road.quality
+    if quality is None:
+        return
+    row = quality.recommended_policy
+    worth = (
+        f"{format_value(row.value, 'number')} {quality.unit} per customer"
+        if row.kind != "nobody"
+        else "nothing spent"
+    )
+    yield (
+        f"Targeting by a model is {quality.targeting}. Recommended policy: "
+        f"{policy_words(quality.recommended)} ({worth})."
+    )
+
+
+def _sentences(words: str | Sequence[str]) -> list[str]:
+    return [words] if isinstance(words, str) else list(words)
+
+
+def _all_checks(road: Road) -> Iterator[Check]:
+    """Warnings and failures of every step, each once."""
+    seen = set()
+    for result in (road.report, road.quality, road.roi):
+        for check in getattr(result, "checks", ()):
+            if check not in seen:
+                seen.add(check)
+                yield check
+    if road.plan is not None:
+        yield from blocked_by(road.plan.certificate.checks)
+        yield from road.plan.notices
