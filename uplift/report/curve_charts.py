@@ -88,20 +88,23 @@ def depth(roi: Roi) -> Any:
     total = np.concatenate([[0.0], np.cumsum(best)])
     share = np.linspace(0, 1, len(total))
     top = int(np.argmax(total))
+    pays = float(share[top])
     keep = np.unique(np.linspace(0, len(total) - 1, N_POINTS).astype(int))
     rows = pd.DataFrame({"share": share[keep], "profit": total[keep]})
-    mark = pd.DataFrame({"share": [share[top]], "profit": [total[top]]})
+    mark = pd.DataFrame({"share": [pays], "profit": [total[top]]})
     line = alt.Chart(rows).mark_line(color=BLUE, strokeWidth=2.5)
     point = alt.Chart(mark).mark_point(color=INK, fill=INK, size=70, opacity=1)
     encoding = {
-        "x": alt.X("share:Q", title="share of customers contacted", axis=alt.Axis(format="%")),
+        "x": alt.X(
+            "share:Q", title="share of customers contacted", axis=alt.Axis(format="%", tickCount=6)
+        ),
         "y": alt.Y("profit:Q", title=f"expected profit, {roi.currency}"),
     }
     return alt.layer(line.encode(**encoding), point.encode(**encoding)).properties(
         width=WIDTH - 100,
         height=200,
         title=title(
-            f"A contact is expected to pay for {format_value(float(share[top]), 'share')} of customers",
+            f"A contact pays, in expectation, for {format_value(pays, 'share')} of customers",
             "Customers with the highest expected profit first, each with the best arm.",
         ),
     )
@@ -117,25 +120,20 @@ def _curve(curve: Curve, *, arm: str, quality: Quality, name: str) -> Any:
             "random": curve.random,
         }
     )
-    proven = quality.ranking(name, arm).verdict == "proven"
+    n_panels = max(len(quality.arms) - 1, 1)
+    unit = f"gain, {quality.outcome} per customer" if arm == quality.arms[1] else ""
     base = alt.Chart(rows).encode(
         x=alt.X("share:Q", title="share contacted", axis=alt.Axis(format="%", tickCount=4))
     )
-    n_panels = max(len(quality.arms) - 1, 1)
     return alt.layer(
-        base.mark_area(opacity=0.18, color=BLUE).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
-        base.mark_line(color=MUTED, strokeDash=[5, 4]).encode(y="random:Q"),
-        base.mark_line(color=BLUE, strokeWidth=2.5).encode(
-            y=alt.Y(
-                "gain:Q",
-                title=f"gain, {quality.outcome} per customer" if arm == quality.arms[1] else None,
-            )
-        ),
+        base.mark_area(opacity=0.18, color=BLUE).encode(y=alt.Y("low:Q", title=unit), y2="high:Q"),
+        base.mark_line(color=MUTED, strokeDash=[5, 4]).encode(y=alt.Y("random:Q", title=unit)),
+        base.mark_line(color=BLUE, strokeWidth=2.5).encode(y=alt.Y("gain:Q", title=unit)),
     ).properties(
-        width=(WIDTH - 60 - 22 * (n_panels - 1)) / n_panels - 30,
+        width=(WIDTH - 30 - 58 * (n_panels - 1)) / n_panels - 30,
         height=190,
         title=alt.TitleParams(
-            f"{arm.replace('_', ' ')}: {'proven' if proven else 'not proven'}",
+            f"{arm.replace('_', ' ')}: {quality.ranking(name, arm).verdict}",
             fontSize=12,
             fontWeight="normal",
             color=MUTED,

@@ -13,6 +13,7 @@ from uplift.suite import Suite
 
 ROW_HEIGHT = 30  # px of one row
 Z95 = 1.96
+NOBODY = "nobody"
 
 
 def effects(report: AnalysisReport) -> Any:
@@ -32,22 +33,23 @@ def effects(report: AnalysisReport) -> Any:
 
 
 def policies(quality: Quality) -> Any:
-    """Value of every policy per customer with its interval, the best first."""
+    """What every policy is worth more than contacting nobody, per customer, the best first."""
     rows = pd.DataFrame(
         [
             {
-                "name": policy_words(row.policy),
-                "value": row.value,
-                "low": row.ci[0],
-                "high": row.ci[1],
-                "proven": row.policy == quality.recommended,
+                "name": policy_words(gain.policy),
+                "value": gain.value,
+                "low": gain.ci[0],
+                "high": gain.ci[1],
+                "proven": gain.policy == quality.recommended,
             }
-            for row in quality.policies
+            for gain in quality.gains
+            if gain.over == NOBODY
         ]
     ).sort_values("value", ascending=False, kind="stable")
     finding = f"Recommended: {policy_words(quality.recommended)}"
     detail = f"Targeting by a model is {quality.targeting}. Filled is the recommended policy."
-    return intervals(rows, axis=f"{quality.unit} per customer").properties(
+    return intervals(rows, axis=f"{quality.unit} per customer, over contacting nobody").properties(
         title=title(finding, detail)
     )
 
@@ -96,7 +98,7 @@ def intervals(
         base.mark_point(size=90, strokeWidth=2, opacity=1).encode(
             x="value:Q", stroke=colour, fill=fill
         ),
-    ).properties(width=WIDTH - 140, height=height or ROW_HEIGHT * len(rows))
+    ).properties(width=WIDTH - 180, height=height or ROW_HEIGHT * len(rows))
 
 
 def _effect_rows(report: AnalysisReport) -> pd.DataFrame:

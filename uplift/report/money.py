@@ -11,6 +11,8 @@ from uplift.report.road import Road
 from uplift.report.words import policy_words
 from uplift.table import Column, Result, Table
 
+PLAN = "plan.measured"
+
 
 @dataclass(frozen=True)
 class MoneyRow:
@@ -37,6 +39,12 @@ class Money(Result):
     currency: str
     n_units: int
     rows: tuple[MoneyRow, ...]
+    recommended_source: str = ""
+
+    @property
+    def recommended(self) -> MoneyRow | None:
+        """The row of the recommended policy; None when that is to contact nobody."""
+        return self.row(self.recommended_source)
 
     def table(self) -> Table:
         """One row per way of contacting, with the truth where it is known."""
@@ -73,7 +81,15 @@ def money_of(road: Road) -> Money | None:
     if not rows:
         return None
     n_units = road.roi.n_units if road.roi else road.plan.n_units if road.plan else 0
-    return Money(road.experiment.money.currency, n_units, rows)
+    return Money(road.experiment.money.currency, n_units, rows, _recommended(road))
+
+
+def _recommended(road: Road) -> str:
+    """Source of the row that the evaluation recommends; "" when none is."""
+    if road.quality is None or not in_money(road.quality):
+        return ""
+    kind, _, arm = road.quality.recommended.partition(":")
+    return f"roi.totals.{arm}" if kind == "everyone" else f"quality.gains.{kind}"
 
 
 def _arms(road: Road) -> Iterator[MoneyRow]:
@@ -94,7 +110,7 @@ def _arms(road: Road) -> Iterator[MoneyRow]:
 
 def _policy(road: Road) -> Iterator[MoneyRow]:
     quality = road.quality
-    if quality is None or not in_money(quality) or quality.recommended in ("nobody",):
+    if quality is None or not in_money(quality) or quality.recommended == "nobody":
         return
     gain = next(
         (g for g in quality.gains if (g.policy, g.over) == (quality.recommended, "nobody")), None
@@ -103,7 +119,7 @@ def _policy(road: Road) -> Iterator[MoneyRow]:
         return
     row = quality.recommended_policy
     yield MoneyRow(
-        name=f"whom the model picks ({policy_words(quality.recommended)})",
+        name=f"whom {policy_words(quality.recommended)} picks",
         source=f"quality.gains.{quality.recommended}",
         n_contacts=row.share_contacted * quality.n_units,
         cost=row.cost * quality.n_units,
@@ -120,7 +136,7 @@ def _plan(road: Road) -> Iterator[MoneyRow]:
         return
     yield MoneyRow(
         name="the contact plan, within its limits",
-        source="plan.measured",
+        source=PLAN,
         n_contacts=float(plan.n_contacts),
         cost=plan.cost,
         profit=plan.measured.profit,

@@ -15,7 +15,7 @@ from uplift.checks import checks_table
 from uplift.files import write_text
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
-from uplift.report.money import Money, money_of
+from uplift.report.money import PLAN, Money, money_of
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.road import Road
 from uplift.report.style import page_svg, styled
@@ -131,31 +131,21 @@ def _eyebrow(road: Road) -> str:
 
 
 def _tiles(money: Money | None) -> Iterator[Tile]:
-    """The plan if there is one, else the best way of contacting; with its range and the truth."""
+    """The recommended way of contacting with its range, the truth beside it, and the plan."""
     if money is None:
         return
-    row = money.row("plan.measured") or max(money.rows, key=lambda row: row.profit)
-    low, high = format_value(row.low, "money"), format_value(row.high, "money")
-    yield Tile(
-        f"Incremental profit: {row.name}",
-        row.profit,
-        money.currency,
-        detail=f"between {low} and {high}, 95 %",
-    )
-    if row.truth is not None:
+    shown = [row for row in (money.recommended, money.row(PLAN)) if row is not None]
+    for row in shown:
+        low, high = format_value(row.low, "money"), format_value(row.high, "money")
         yield Tile(
-            "Known truth of the same",
-            row.truth,
+            f"Profit: {row.name}",
+            row.profit,
             money.currency,
-            detail="planted in the data",
-            is_truth=True,
+            detail=f"95 %: {low} to {high}, at a cost of {format_value(row.cost, 'money')}",
         )
-    yield Tile(
-        "Cost of contacts and redemptions",
-        row.cost,
-        money.currency,
-        detail=f"for {format_value(row.n_contacts, 'count')} contacts",
-    )
+        if row.truth is not None:
+            name = "Known truth of the same" if row is shown[0] else "Known truth of the plan"
+            yield Tile(name, row.truth, money.currency, "planted in the data", is_truth=True)
 
 
 def _money(road: Road, money: Money | None) -> Section:
@@ -219,8 +209,8 @@ def _promise(road: Road) -> Iterator[str]:
         low, high = (format_value(bound, "money") for bound in plan.measured.ci)
         yield (
             f"The models promise {expected} {money}. The experiment's own outcomes put it between "
-            f"{low} and {high} {money}; they also chose whom to contact, which flatters the plan a "
-            "little."
+            f"{low} and {high} {money}; they also helped to choose whom to contact, which may "
+            "flatter the plan a little."
         )
     gap = format_value(plan.certificate.relative_gap, "number")
     yield (

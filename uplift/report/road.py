@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from uplift.analysis.report import AnalysisReport
 from uplift.contacts.plan import ContactPlan
@@ -11,8 +11,12 @@ from uplift.design.plan import Design
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.experiment import Experiment
+from uplift.files import file_digest
 from uplift.suite import Suite
 from uplift.table import Result, Table
+
+if TYPE_CHECKING:
+    from uplift.campaign import Campaign
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,22 @@ class Road:
     truth: Truth | None = None
     made_at: datetime | None = None
     language: Literal["en"] = "en"
+
+
+def road_of(campaign: "Campaign") -> Road:
+    """The road of a campaign's folder, as far as its steps have run."""
+
+    def there(step: str) -> bool:
+        return campaign.path(step).exists()
+
+    evaluated = there("train") and there("evaluate")
+    return Road(
+        experiment=campaign.experiment,
+        report=campaign.reading() if there("analyse") else None,
+        suite=campaign.suite if there("train") else None,
+        quality=campaign.quality if evaluated else None,
+        roi=campaign.returns if evaluated and there("roi") else None,
+        plan=campaign.contact_plan if evaluated and there("plan") else None,
+        history=campaign.registry.history(campaign.experiment.id).table(),
+        files={path.name: file_digest(path) for path in campaign.files()},
+    )

@@ -15,8 +15,9 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 SERIES = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b626c", "#e3e6ea", "#fffffe"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-WIDTH = 620  # px; a page column and a notebook cell both hold it
+WIDTH = 700  # px; a page column and a notebook cell both hold it
 PNG_SCALE = 2
+PADDING = {"left": 2, "top": 4, "right": 24, "bottom": 4}  # px
 
 PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--card)"}
 
@@ -24,7 +25,7 @@ PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", P
 def styled(chart: Any) -> Any:
     """A top-level chart in the house style; layers inside it carry data only."""
     return (
-        chart.configure(font=FONT, background="transparent", padding=4)
+        chart.configure(font=FONT, background="transparent", padding=PADDING)
         .configure_view(strokeWidth=0)
         .configure_axis(
             labelColor=MUTED,

@@ -10,6 +10,12 @@ from uplift.report.road import Road
 from uplift.table import format_value
 
 GUARDRAIL = "guardrail"
+PLAIN_POLICIES = {
+    "nobody": "contact nobody",
+    "constant": "any arm to everyone",
+    "random": "a lottery",
+    "rule": "the simple rule",
+}
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def policy_words(policy: str) -> str:
     kind, _, arm = policy.partition(":")
     if kind == "everyone" and arm:
         return f"{arm.replace('_', ' ')} to everyone"
-    return {"nobody": "contact nobody"}.get(policy, policy.replace("_", " "))
+    return PLAIN_POLICIES.get(policy, f"the {policy.replace('_', ' ')} model")
 
 
 def shown_candidate(quality: Quality) -> str:
@@ -135,15 +141,13 @@ def _targeting(road: Road) -> Iterator[str]:
     quality = road.quality
     if quality is None:
         return
-    row = quality.recommended_policy
-    worth = (
-        f"{format_value(row.value, 'number')} {quality.unit} per customer"
-        if row.kind != "nobody"
-        else "nothing spent"
+    gain = next(
+        (g for g in quality.gains if (g.policy, g.over) == (quality.recommended, "nobody")), None
     )
+    worth = f", {format_value(gain.value, 'signed')} {quality.unit} per customer" if gain else ""
     yield (
-        f"Targeting by a model is {quality.targeting}. Recommended policy: "
-        f"{policy_words(quality.recommended)} ({worth})."
+        f"Targeting by a model is {quality.targeting}. Recommended: "
+        f"{policy_words(quality.recommended)}{worth}{' over nobody' if gain else ''}."
     )
 
 
