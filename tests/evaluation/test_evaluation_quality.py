@@ -87,6 +87,12 @@ def test_the_gates_of_the_constant_effect_ask_only_for_a_gain_over_nobody(qualit
     assert [check.name for check in quality.gates("constant")] == ["gain over nobody"]
 
 
+def test_a_candidate_that_only_ranks_is_not_promoted(quality):
+    gates = {check.name: check for check in quality.gates("response")}
+    assert not gates["acts as it was judged"].passed
+    assert "train a learner of effects" in gates["acts as it was judged"].remedy
+
+
 def test_metrics_are_flat_and_finite_and_json_holds_no_nan(quality):
     metrics = quality.metrics()
     assert metrics["policy_value.everyone.email"] == quality.policy("everyone:email").value

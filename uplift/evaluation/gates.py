@@ -10,6 +10,8 @@ from uplift.evaluation.calibration import Calibration
 from uplift.evaluation.policy import NEVER_CHOSEN, Gain, PolicyRow
 from uplift.evaluation.rankings import RankingRow
 
+NOT_RANKINGS = frozenset({"nobody", "everyone", "constant"})
+
 
 def candidate_gates(
     candidate: str,
@@ -37,7 +39,22 @@ def candidate_gates(
     if row.kind == "learner":
         checks += [_calibration_gate(c) for c in calibrations if c.candidate == candidate]
         checks.append(_ranking_gate(candidate, rankings, confidence))
+    elif row.kind not in NOT_RANKINGS:
+        checks.append(_action_gate(candidate))
     return tuple(checks)
+
+
+def _action_gate(candidate: str) -> Check:
+    """A ranking is judged by treating its top share; a served model acts on effects instead."""
+    return Check(
+        "acts as it was judged",
+        passed=False,
+        value="a ranking",
+        bound="effects per arm",
+        remedy=f"{candidate} only ranks customers, so a served model would not act as it was "
+        "judged. Contact its best share by hand, or train a learner of effects.",
+        code="GATE_RANKING_ONLY",
+    )
 
 
 def _gain_gate(gain: Gain) -> Check:
