@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from uplift.errors import DataError
-from uplift.inference.moments import Moments, Pairs, merge, pairs_of, two_sum
+from uplift.inference.moments import Moments, Pairs, merge, pairs_of, two_sum, without_rounding
 from uplift.table import Column, Result, Table
 
 Array = npt.NDArray[np.float64]
@@ -272,6 +272,7 @@ def _read(
     first, second = ([pair[side] for pair in pairs] for side in (0, 1))
     comoment = products - count[:, None] * shift[:, first] * shift[:, second]
     mean, rest = two_sum(centre, shift)
+    comoment = without_rounding(comoment, count=count, mean=mean, pairs=pairs)
     keys = tuple(tuple(row[:start]) for row in rows)
     return MomentsTable(by, keys, columns, pairs, count, mean, comoment, rest, sql)
 

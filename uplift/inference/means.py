@@ -4,7 +4,7 @@ Every estimator of a mean per arm (plain, regression adjusted, ratio) ends in `c
 effects, intervals and p-values are formed in one way.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +150,26 @@ def contrast(
         relative_ci=_relative_ci(treatment, control, confidence, shared_df),
         n_control=control.n_units,
         n_treatment=treatment.n_units,
+    )
+
+
+def shifted(estimate: Estimate, amount: float) -> Estimate:
+    """The estimate when every treated unit has an exactly known amount more (e.g. a cost less).
+
+    Its uncertainty stays; the relative interval is not kept (nan).
+    """
+    effect = estimate.effect + amount
+    low, high = estimate.ci
+    base = abs(estimate.control_mean)
+    t = abs(effect) / estimate.std_error if estimate.std_error > 0 else float("nan")
+    return replace(
+        estimate,
+        effect=effect,
+        ci=(low + amount, high + amount),
+        p_value=float(2 * stats.t.sf(t, estimate.df)),
+        treatment_mean=estimate.treatment_mean + amount,
+        relative_effect=effect / base if base > 0 else float("nan"),
+        relative_ci=(float("nan"), float("nan")),
     )
 
 

@@ -60,6 +60,7 @@ class Moments:
             [centred[i] @ centred[j] - count * shift[i] * shift[j] for i, j in pairs]
         )
         mean, rest = two_sum(centre, shift)
+        comoment = without_rounding(comoment, count=np.array(count), mean=mean, pairs=pairs)
         return cls(names, pairs, float(count), mean, comoment, rest)
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -150,6 +151,18 @@ def two_sum(first: Array, second: Array) -> tuple[Array, Array]:
     total = first + second
     part = total - first
     return total, (first - (total - part)) + (second - part)
+
+
+def without_rounding(comoment: Array, *, count: Array, mean: Array, pairs: Pairs) -> Array:
+    """Co-moments with those variances at 0 that are no more than rounding of equal values.
+
+    comoment (..., n_pairs), count (...), mean (..., n_columns)
+    """
+    own = [i for i, (a, b) in enumerate(pairs) if a == b]
+    rounding = count[..., None] * (4 * np.finfo(np.float64).eps * mean) ** 2
+    cleaned = comoment.copy()
+    cleaned[..., own] = np.where(comoment[..., own] <= rounding, 0.0, comoment[..., own])
+    return cleaned
 
 
 def merge(

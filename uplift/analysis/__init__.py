@@ -1,0 +1,1 @@
+"""Sample ratio, effects, guardrails, money, decision."""

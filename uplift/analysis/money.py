@@ -1,0 +1,171 @@
+"""Incremental profit of every treatment against the control, per unit and in total, with a ledger.
+
+Profit of a unit is a column like any other (`Economics`), so its effect has an interval of the same
+kind. The ledger's lines are effects too, and add up to the total to the cent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from uplift.analysis.readings import GROSS, REDEMPTION, VALUE, Readings
+from uplift.experiment import CONTROL, Experiment
+from uplift.inference.means import Estimate, shifted
+from uplift.inference.multiplicity import holm
+from uplift.table import Column, Result, Table
+
+
+@dataclass(frozen=True)
+class MoneyRow:
+    """Incremental profit of one treatment over the control, in currency.
+
+    profit           per assigned unit
+    p_adjusted       of no profit, Holm over the treatments
+    n_units          units of the arm that were analysed
+    margin, contact_cost, redemption_cost  ledger lines in total; costs are negative
+    total, total_ci  profit of the arm's units together; the lines add up to it to the cent
+    cost_per_unit    what treating one unit costs more than not, above 0
+    roi              profit per unit of currency spent; nan when nothing is spent
+    """
+
+    arm: str
+    profit: Estimate
+    p_adjusted: float
+    method: str
+    n_units: int
+    margin: float
+    contact_cost: float
+    redemption_cost: float
+    total: float
+    total_ci: tuple[float, float]
+    cost_per_unit: float
+    roi: float
+
+    @property
+    def ci(self) -> tuple[float, float]:
+        """Interval of the profit per unit."""
+        return self.profit.ci
+
+
+@dataclass(frozen=True)
+class ProfitDifference:
+    """How much more one treatment earns per unit than another."""
+
+    arm: str
+    over: str
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Money(Result):
+    """Incremental profit per treatment, and of every treatment over every other."""
+
+    currency: str
+    confidence: float
+    rows: tuple[MoneyRow, ...]
+    differences: tuple[ProfitDifference, ...]
+
+    def row(self, arm: str) -> MoneyRow:
+        """The row of one treatment."""
+        return next(row for row in self.rows if row.arm == arm)
+
+    def difference(self, arm: str, over: str) -> Estimate:
+        """Profit per unit of one treatment less that of another."""
+        return next(d.estimate for d in self.differences if (d.arm, d.over) == (arm, over))
+
+    def table(self) -> Table:
+        """One row per treatment."""
+        columns = (
+            Column("treatment"),
+            Column("units", kind="count"),
+            Column("profit per unit", kind="signed"),
+            Column("ci", kind="interval"),
+            Column("margin", kind="cents"),
+            Column("contact cost", kind="cents"),
+            Column("redemption cost", kind="cents"),
+            Column("total profit", kind="cents"),
+            Column("total ci", kind="interval"),
+        )
+        rows = [
+            (
+                row.arm,
+                row.n_units,
+                row.profit.effect,
+                row.ci,
+                row.margin,
+                row.contact_cost,
+                row.redemption_cost,
+                row.total,
+                row.total_ci,
+            )
+            for row in self.rows
+        ]
+        return Table("Incremental profit", columns, rows, note=f"{self.currency}, against control.")
+
+
+def money_of(experiment: Experiment, readings: Readings) -> Money:
+    """Profit of every treatment against the control, and against the others."""
+    rows = [_row(arm.name, experiment, readings) for arm in experiment.treatments]
+    adjusted = holm([row.profit.p_value for row in rows]).tolist()
+    names = [row.arm for row in rows]
+    return Money(
+        currency=experiment.money.currency,
+        confidence=readings.confidence,
+        rows=tuple(replace(row, p_adjusted=p) for row, p in zip(rows, adjusted, strict=True)),
+        differences=tuple(
+            ProfitDifference(arm, over, _profit(arm, over, experiment, readings))
+            for arm in names
+            for over in names
+            if arm != over
+        ),
+    )
+
+
+def ledger_cents(lines: Sequence[float]) -> list[float]:
+    """Amounts rounded to cents so that they add up to their rounded sum (largest remainder)."""
+    cents = [100 * line for line in lines]
+    whole = [int(np.floor(amount)) for amount in cents]
+    short = round(sum(cents)) - sum(whole)
+    by_remainder = sorted(range(len(cents)), key=lambda i: whole[i] - cents[i])
+    for i in by_remainder[:short]:
+        whole[i] += 1
+    return [amount / 100 for amount in whole]
+
+
+def _row(arm: str, experiment: Experiment, readings: Readings) -> MoneyRow:
+    profit = _profit(arm, CONTROL, experiment, readings)
+    method = readings.method(GROSS, arm)
+    n_units = readings.analysed[arm]
+    value = readings.estimate(VALUE, arm, method=method).effect
+    redemption = readings.estimate(REDEMPTION, arm, method=method).effect
+    contact = _contact_cost(arm, CONTROL, experiment)
+    lines = [experiment.economics.margin_rate * value, -contact, -redemption]
+    margin, contact_cost, redemption_cost = ledger_cents([n_units * line for line in lines])
+    cost = contact + redemption
+    return MoneyRow(
+        arm=arm,
+        profit=profit,
+        p_adjusted=float("nan"),
+        method=method,
+        n_units=n_units,
+        margin=margin,
+        contact_cost=contact_cost,
+        redemption_cost=redemption_cost,
+        total=round(margin + contact_cost + redemption_cost, 2),
+        total_ci=(n_units * profit.ci[0], n_units * profit.ci[1]),
+        cost_per_unit=cost,
+        roi=profit.effect / cost if cost > 0 else float("nan"),
+    )
+
+
+def _profit(arm: str, over: str, experiment: Experiment, readings: Readings) -> Estimate:
+    """The effect before contact cost, moved by the contact cost, which is known exactly."""
+    method = readings.method(GROSS, arm)
+    before = readings.estimate(GROSS, arm, control=over, method=method)
+    return shifted(before, -_contact_cost(arm, over, experiment))
+
+
+def _contact_cost(arm: str, over: str, experiment: Experiment) -> float:
+    first, second = experiment.economics.contact_costs([arm, over])
+    return float(first - second)

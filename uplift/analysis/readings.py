@@ -1,0 +1,298 @@
+"""What an experiment's data say, as moments per arm: the columns that effects and money need.
+
+Everything after this works on moments. Units are counted once here, in arms, and by cluster where
+clusters were randomised.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from uplift.aggregate import aggregate
+from uplift.checks import Check, warning
+from uplift.errors import DataError
+from uplift.experiment import CONTROL, Experiment
+from uplift.frames import frame_digest
+from uplift.inference.means import Estimate, welch
+from uplift.inference.moments import Moments
+from uplift.inference.proportions import score
+from uplift.inference.ratios import ratio
+from uplift.inference.regression_adjustment import covariances_for, lin
+from uplift.trial import SMALL_ARM, checked_assignment, features_of, join_outcomes
+
+Array = npt.NDArray[np.float64]
+Missing = Literal["refuse", "zero", "drop"]
+Method = Literal["Welch", "Lin", "score", "by cluster"]
+
+VALUE = "money: value"  # the outcome in currency
+REDEMPTION = "money: redemption cost"  # of the unit's own arm
+GROSS = "money: profit before contact cost"  # margin less redemption cost
+N_UNITS = "units"  # in a cluster
+RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Moments of every reading (metric key or money column) per arm.
+
+    moments     by arm, of units, or of cluster totals where clusters were randomised
+    covariates  by reading: columns of the moments that adjust it, maybe none
+    assigned    units per arm as assigned; `randomised` counts clusters where those were drawn
+    analysed    units per arm with outcomes
+    """
+
+    moments: Mapping[str, Moments]
+    covariates: Mapping[str, tuple[str, ...]]
+    assigned: Mapping[str, int]
+    randomised: Mapping[str, int]
+    analysed: Mapping[str, int]
+    clustered: bool
+    confidence: float
+    data_digest: str
+    checks: tuple[Check, ...]
+
+    @property
+    def population(self) -> Moments:
+        """Moments of all arms together."""
+        first, *others = self.moments.values()
+        return sum(others, start=first)
+
+    def method(self, reading: str, treatment: str, *, proportion: bool = False) -> Method:
+        """How this comparison is estimated: by the design first, then by what the data allow."""
+        if self.clustered:
+            return "by cluster"
+        arms = (self.moments[treatment], self.moments[CONTROL])
+        if proportion and any(_rare(arm, reading) for arm in arms):
+            return "score"
+        enough = min(self.analysed.values()) >= SMALL_ARM
+        return "Lin" if self.covariates.get(reading) and enough else "Welch"
+
+    def estimate(
+        self,
+        reading: str,
+        treatment: str,
+        *,
+        control: str = CONTROL,
+        method: Method,
+        confidence: float | None = None,
+    ) -> Estimate:
+        """Mean of the reading in one arm less that in another, per unit."""
+        arms = (self.moments[treatment], self.moments[control])
+        level = self.confidence if confidence is None else confidence
+        if method == "by cluster":
+            return ratio(*arms, numerator=reading, denominator=N_UNITS, confidence=level)
+        if method == "score":
+            return score(*arms, column=reading, confidence=level)
+        if method == "Welch":
+            return welch(*arms, column=reading, confidence=level)
+        return lin(
+            *arms,
+            column=reading,
+            covariates=self.covariates[reading],
+            population=self.population,
+            confidence=level,
+        )
+
+
+def read(
+    experiment: Experiment, assigned: Any, outcomes: Any, customers: Any, *, missing: Missing
+) -> Readings:
+    """Join, count and reduce to moments; refuses what cannot be analysed at all."""
+    joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
+    everyone = checked_assignment(experiment, assigned) if missing == "drop" else joined
+    analysed = _counts(joined["arm"], experiment)
+    checks = [*notices, *_arm_sizes(analysed, experiment)]
+    readings = _outcome_readings(experiment, joined)
+    adjusting, more = _covariates(experiment, joined, customers)
+    frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
+    clustered = experiment.cluster is not None
+    if clustered:
+        moments = _cluster_moments(frame, joined["cluster"], list(readings))
+    else:
+        moments = _unit_moments(frame, list(readings), adjusting)
+    return Readings(
+        moments={arm: moments[arm] for arm in experiment.arm_names},
+        covariates={} if clustered else adjusting.by_reading,
+        assigned=_counts(everyone["arm"], experiment),
+        randomised=_randomised(everyone, experiment),
+        analysed=analysed,
+        clustered=clustered,
+        confidence=experiment.analysis.confidence,
+        data_digest=frame_digest(joined),
+        checks=(*checks, *more),
+    )
+
+
+@dataclass(frozen=True)
+class _Adjusting:
+    """Covariate columns, and which of them go with which reading."""
+
+    columns: Mapping[str, Array]
+    by_reading: Mapping[str, tuple[str, ...]]
+
+
+def _outcome_readings(experiment: Experiment, joined: pd.DataFrame) -> dict[str, Array]:
+    readings = {}
+    for metric in experiment.all_metrics:
+        values = joined[metric.column].to_numpy(np.float64)
+        readings[metric.key] = values if metric.cap is None else np.minimum(values, metric.cap)
+    economics = experiment.economics
+    value = joined[economics.value_outcome].to_numpy(np.float64)
+    redemption = np.zeros(len(joined))
+    if economics.redemption_outcome is not None:
+        cost = joined["arm"].map(dict(economics.redemption_cost)).to_numpy(np.float64)
+        redemption = cost * joined[economics.redemption_outcome].to_numpy(np.float64)
+    gross = economics.margin_rate * value - redemption
+    return readings | {VALUE: value, REDEMPTION: redemption, GROSS: gross}
+
+
+def _covariates(
+    experiment: Experiment, joined: pd.DataFrame, customers: Any
+) -> tuple[_Adjusting, list[Check]]:
+    features = features_of(joined["unit"], customers)
+    columns: dict[str, Array] = {}
+    by_reading: dict[str, tuple[str, ...]] = {}
+    checks: list[Check] = []
+    for metric in experiment.all_metrics:
+        name = metric.covariate
+        if name is None:
+            continue
+        if name not in features.columns or experiment.cluster is not None:
+            checks.append(_unadjusted(metric.key, name, clustered=experiment.cluster is not None))
+            continue
+        made = _covariate_columns(features[name], name)
+        if len(made) > 1 and not set(made) <= set(columns):
+            checks.append(_partly_missing(name, made))
+        columns |= made
+        by_reading[metric.key] = tuple(made)
+        if metric.column == experiment.money.value and GROSS not in by_reading:
+            by_reading |= dict.fromkeys((VALUE, REDEMPTION, GROSS), tuple(made))
+    return _Adjusting(columns, by_reading), checks
+
+
+def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
+    """The covariate with its gaps at the mean, and an indicator of the gaps if there are any."""
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        raise DataError(
+            f"customers: covariate {name!r} must hold numbers, but is {values.dtype}. "
+            "Give the pre-period value of the metric.",
+            code="COVARIATE_NOT_NUMERIC",
+            column=name,
+        )
+    numbers = values.to_numpy(np.float64, na_value=np.nan)
+    if np.isinf(numbers).any():
+        raise DataError(
+            f"customers: covariate {name!r} is infinite in {int(np.isinf(numbers).sum())} row(s). "
+            "Repair the source.",
+            code="FEATURE_NOT_FINITE",
+            column=name,
+            count=int(np.isinf(numbers).sum()),
+        )
+    gaps = np.isnan(numbers)
+    if not gaps.any():
+        return {f"covariate {name}": numbers}
+    middle = float(numbers[~gaps].mean()) if not gaps.all() else 0.0
+    return {
+        f"covariate {name}": np.where(gaps, middle, numbers),
+        f"covariate {name} is missing": gaps.astype(np.float64),
+    }
+
+
+def _unit_moments(
+    frame: pd.DataFrame, readings: Sequence[str], adjusting: _Adjusting
+) -> dict[str, Moments]:
+    pairs = [
+        pair
+        for reading, covariates in adjusting.by_reading.items()
+        for pair in covariances_for([reading], covariates)
+    ]
+    table = aggregate(
+        frame, by=("arm",), columns=[*readings, *adjusting.columns], covariances=pairs
+    )
+    return {key["arm"]: cell for key, cell in table.cells()}
+
+
+def _cluster_moments(
+    frame: pd.DataFrame, cluster: pd.Series, readings: Sequence[str]
+) -> dict[str, Moments]:
+    grouped = frame.groupby(cluster.to_numpy(), sort=True)
+    torn = int((grouped["arm"].nunique() > 1).sum())
+    if torn:
+        raise DataError(
+            f"assignment: {torn} cluster(s) have units in more than one arm, though clusters were "
+            "randomised. Use the assignment this experiment made.",
+            code="CLUSTER_TWO_ARMS",
+            column="cluster",
+            count=torn,
+        )
+    totals = grouped[list(readings)].sum()
+    totals[N_UNITS] = grouped.size().astype(np.float64)
+    totals["arm"] = grouped["arm"].first()
+    pairs = [(reading, N_UNITS) for reading in readings]
+    table = aggregate(totals, by=("arm",), columns=[*readings, N_UNITS], covariances=pairs)
+    return {key["arm"]: cell for key, cell in table.cells()}
+
+
+def _counts(arms: pd.Series, experiment: Experiment) -> dict[str, int]:
+    found = arms.value_counts()
+    return {arm: int(found.get(arm, 0)) for arm in experiment.arm_names}
+
+
+def _randomised(assignment: pd.DataFrame, experiment: Experiment) -> dict[str, int]:
+    if experiment.cluster is None:
+        return _counts(assignment["arm"], experiment)
+    found = assignment.groupby("arm")["cluster"].nunique()
+    return {arm: int(found.get(arm, 0)) for arm in experiment.arm_names}
+
+
+def _arm_sizes(analysed: Mapping[str, int], experiment: Experiment) -> Iterator[Check]:
+    for arm, count in analysed.items():
+        if count == 0:
+            raise DataError(
+                f"Arm {arm!r} has no unit with an outcome, though {experiment.shares[arm]:.1%} of "
+                "units were planned for it. Check the assignment and the outcomes.",
+                code="ARM_MISSING",
+                column="arm",
+            )
+        if count == 1:
+            raise DataError(
+                f"Arm {arm!r} has one unit; at least 2 are needed for the error of a mean.",
+                code="ARM_TOO_SMALL",
+                column="arm",
+                count=count,
+            )
+        if count < SMALL_ARM:
+            yield warning(
+                "ARM_TOO_SMALL",
+                value=count,
+                remedy=f"Arm {arm!r} has fewer than {SMALL_ARM} units, so its intervals are rough.",
+            )
+
+
+def _rare(arm: Moments, reading: str) -> bool:
+    events = arm.mean_of(reading) * arm.count
+    return min(events, arm.count - events) < RARE_EVENTS
+
+
+def _unadjusted(metric: str, covariate: str, *, clustered: bool) -> Check:
+    why = (
+        "clusters were randomised, and adjustment by cluster is not available"
+        if clustered
+        else f"the customer table has no column {covariate!r}"
+    )
+    return warning(
+        "COVARIATE_UNUSED", value=covariate, remedy=f"{metric} is not adjusted, because {why}."
+    )
+
+
+def _partly_missing(name: str, columns: Mapping[str, Array]) -> Check:
+    share = float(list(columns.values())[1].mean())
+    return warning(
+        "COVARIATE_MISSING",
+        value=share,
+        remedy=f"{share:.1%} of units have no {name}; they keep the mean and an indicator.",
+    )

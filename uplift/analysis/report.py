@@ -1,0 +1,116 @@
+"""The analysis report: what the experiment showed, with the digests of its plan and its data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from uplift.analysis.decision import Decision
+from uplift.analysis.effects import GUARDRAIL, EffectRow
+from uplift.analysis.money import Money
+from uplift.checks import Check, blocked_by
+from uplift.table import Column, Result, Table, format_value
+
+
+@dataclass(frozen=True)
+class AnalysisReport(Result):
+    """An experiment read by its plan.
+
+    experiment   id; `digest` is that of its definition, `data_digest` of the joined data
+    confidence   of every interval
+    as_of        when it was read, as given; None when not given
+    provisional  whether the response window was still open
+    family       tests that share one error, as "metric by treatment"
+    assigned, analysed  units per arm, before and after units without outcomes were left out
+    effects      one row per planned metric and treatment
+    checks       sample ratio first; a failed blocking one withholds the decision
+    """
+
+    experiment: str
+    title: str
+    digest: str
+    data_digest: str
+    confidence: float
+    as_of: datetime | None
+    provisional: bool
+    family: tuple[str, ...]
+    assigned: Mapping[str, int]
+    analysed: Mapping[str, int]
+    effects: tuple[EffectRow, ...]
+    money: Money
+    checks: tuple[Check, ...]
+    decision: Decision
+
+    @property
+    def valid(self) -> bool:
+        """Whether no check withholds the verdict."""
+        return not blocked_by(self.checks)
+
+    def effect(self, metric: str, treatment: str) -> EffectRow:
+        """The row of a metric (by key, e.g. "spend_28d@1") and a treatment."""
+        return next(r for r in self.effects if (r.metric, r.treatment) == (metric, treatment))
+
+    def table(self) -> Table:
+        """The effects."""
+        columns = (
+            Column("metric"),
+            Column("treatment"),
+            Column("control mean", kind="number"),
+            Column("effect", kind="signed"),
+            Column(f"{format_value(self.confidence, 'share')} ci", kind="interval"),
+            Column("p adjusted", kind="p_value"),
+            Column("relative", kind="signed"),
+            Column("method"),
+            Column("verdict"),
+        )
+        rows = [
+            (
+                row.metric,
+                row.treatment,
+                row.control_mean,
+                row.effect,
+                row.ci,
+                row.p_adjusted,
+                row.relative_effect,
+                row.method,
+                row.verdict if self.valid else "withheld",
+            )
+            for row in self.effects
+        ]
+        return Table(f"Effects of {self.experiment}", columns, rows, note=self.decision.words[0])
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The report in sentences: the decision, then every effect (none when withheld)."""
+        if not self.valid:
+            return self.decision.words
+        return (*self.decision.words, *(_sentence(row) for row in self.effects))
+
+    def metrics(self) -> dict[str, float]:
+        """Flat numbers for tracking; what is not estimable is left out."""
+        numbers: dict[str, float] = {"analysis.valid": float(self.valid)}
+        for row in self.effects:
+            name = f"{row.metric.replace('@', '_v')}.{row.treatment}"
+            numbers[f"effect.{name}"] = row.effect
+            numbers[f"effect_low.{name}"], numbers[f"effect_high.{name}"] = row.ci
+            numbers[f"p_adjusted.{name}"] = row.p_adjusted
+        for line in self.money.rows:
+            numbers[f"profit_per_unit.{line.arm}"] = line.profit.effect
+            numbers[f"profit_per_unit_low.{line.arm}"] = line.ci[0]
+            numbers[f"profit_per_unit_high.{line.arm}"] = line.ci[1]
+            numbers[f"profit_total.{line.arm}"] = line.total
+        return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def _sentence(row: EffectRow) -> str:
+    treatment, effect = row.treatment.replace("_", " "), format_value(row.effect, "signed")
+    shown = f"{effect} {format_value(row.ci, 'interval')}"
+    if row.role == GUARDRAIL:
+        worst = format_value(row.worst, "signed")
+        margin = format_value(row.margin, "number")
+        return (
+            f"{row.title}, {treatment}: {row.verdict} ({shown}; harm at most {worst} of {margin})."
+        )
+    if row.verdict == "no information":
+        return f"{row.title}, {treatment}: no information, every unit has the same value."
+    return f"{row.title}, {treatment}: {row.verdict} ({shown} {row.unit})."
