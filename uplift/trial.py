@@ -82,7 +82,7 @@ class Trial(Result):
         missing   what an assigned unit without an outcome means: an error, 0, or left out
         """
         joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
-        features = _features_of(joined[UNIT], customers)
+        features = features_of(joined[UNIT], customers)
         arm = joined["arm"].map({name: i for i, name in enumerate(experiment.arm_names)})
         shares = np.array(list(experiment.shares.values()))
         return cls(
@@ -157,14 +157,13 @@ def join_outcomes(
             )
         )
     values = table[[UNIT, *experiment.outcome_columns]]
-    joined = assignment.merge(values, on=UNIT, how="left", validate="one_to_one", indicator=True)
+    joined = assignment.merge(values, on=UNIT, how="left", validate="one_to_one")
+    columns = list(experiment.outcome_columns)
     if missing == "drop":
-        joined = joined[joined["_merge"] == "both"].reset_index(drop=True)
-    absent = joined.pop("_merge") != "both"
-    for name in experiment.outcome_columns:
-        if missing == "zero":
-            joined.loc[absent, name] = 0
-        joined[name] = _outcome_column(joined[name], name)
+        joined = joined[joined[columns].notna().all(axis=1)].reset_index(drop=True)
+    for name in columns:
+        fill = 0.0 if missing == "zero" else None
+        joined[name] = _outcome_column(joined[name], name, fill=fill)
     for metric in experiment.all_metrics:
         _check_metric_values(metric, joined[metric.column].to_numpy(np.float64))
         notices += _dominance(metric, joined[metric.column].to_numpy(np.float64))
@@ -200,7 +199,8 @@ def checked_assignment(experiment: Experiment, assigned: Any) -> pd.DataFrame:
     return table
 
 
-def _features_of(units: pd.Series, customers: Any) -> pd.DataFrame:
+def features_of(units: pd.Series, customers: Any) -> pd.DataFrame:
+    """Rows of the customer table in the order of the units, without ids and design columns."""
     if customers is None:
         return pd.DataFrame(index=range(len(units)))
     table = read_frame(customers, what="customers")
@@ -261,7 +261,7 @@ def _check_one_arm_per_unit(table: pd.DataFrame) -> None:
     require_unique(table[UNIT], what="assignment")
 
 
-def _outcome_column(column: pd.Series, name: str) -> Array:
+def _outcome_column(column: pd.Series, name: str, *, fill: float | None) -> Array:
     if not (
         pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype)
     ):
@@ -273,6 +273,8 @@ def _outcome_column(column: pd.Series, name: str) -> Array:
             column=name,
         )
     values = column.to_numpy(np.float64)
+    if fill is not None:
+        values = np.where(np.isnan(values), fill, values)
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
         raise DataError(
