@@ -76,6 +76,10 @@ class Suite(Result):
     seed: int = 0
     notices: tuple[Check, ...] = ()
 
+    def __post_init__(self) -> None:
+        own = {name: replace(one, suite=self) for name, one in self.candidates.items()}
+        object.__setattr__(self, "candidates", own)
+
     @property
     def scores(self) -> Array:
         """Doubly robust effect of each treatment, (n_units, n_arms - 1), unit of the outcome."""
