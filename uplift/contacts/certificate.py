@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from uplift.checks import Check
 
 ROUNDING = 1e-9  # prices below this are rounding
+MEASURED_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)

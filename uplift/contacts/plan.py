@@ -13,7 +13,13 @@ from scipy import stats
 
 from uplift.checks import Check, checks_table, warning
 from uplift.contacts.baselines import Baseline, baselines
-from uplift.contacts.certificate import Certificate, ChannelUse, Measured, RulePrice
+from uplift.contacts.certificate import (
+    MEASURED_CONFIDENCE,
+    Certificate,
+    ChannelUse,
+    Measured,
+    RulePrice,
+)
 from uplift.contacts.optimiser import Solution, solve
 from uplift.contacts.policy import ContactPolicy
 from uplift.contacts.problem import NONE, Array, BoolArray, IntArray, Problem
@@ -239,7 +245,7 @@ def _measured(candidates: Candidates, choice: IntArray) -> Measured | None:
     scores = np.where(choice == NONE, 0.0, candidates.scores[np.arange(len(choice)), choice])
     n_units = len(scores)
     std_error = float(scores.std(ddof=1) * np.sqrt(n_units)) if n_units > 1 else float("nan")
-    half = float(stats.norm.ppf(0.975)) * std_error
+    half = float(stats.norm.ppf(0.5 + MEASURED_CONFIDENCE / 2)) * std_error
     profit = float(scores.sum())
     return Measured(profit, std_error, (profit - half, profit + half))
 

@@ -29,8 +29,9 @@ def curves(quality: Quality, candidate: str | None = None) -> Any:
     if not panels:
         raise DataError(f"There is no curve of candidate {name!r}.", code="CANDIDATE_UNKNOWN")
     proven = [arm for arm in quality.arms[1:] if quality.ranking(name, arm).verdict == "proven"]
+    found = [arm.replace("_", " ") for arm in proven]
     finding = (
-        f"Ranking by {name} finds who responds to {listed(proven)}"
+        f"Ranking by {name} finds who responds to {listed(found)}"
         if proven
         else f"Ranking by {name} is not proven better than a lottery"
     )

@@ -21,12 +21,12 @@ def effects(report: AnalysisReport) -> Any:
     rows = _effect_rows(report)
     proven = int(rows["proven"].sum())
     panels = [
-        intervals(panel, axis=f"effect on {metric}", height=ROW_HEIGHT * len(panel))
+        intervals(panel, axis=str(metric), height=ROW_HEIGHT * len(panel))
         for metric, panel in rows.groupby("metric", sort=False)
     ]
     return alt.vconcat(*panels, spacing=18).properties(
         title=title(
-            f"{proven} of {len(rows)} effects are proven",
+            f"{proven} of {len(rows)} effects are proven" if report.valid else "Verdict withheld",
             "Difference to the control with its interval; filled marks are proven.",
         )
     )
@@ -82,7 +82,7 @@ def losses(suite: Suite) -> Any:
 
 def intervals(
     rows: pd.DataFrame, *, axis: str, height: int | None = None, highlight: str = BLUE
-) -> alt.LayerChart:
+) -> Any:
     """Points with intervals, one row per `name`; `proven` rows are filled."""
     base = alt.Chart(rows).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False))
@@ -105,7 +105,7 @@ def _effect_rows(report: AnalysisReport) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "metric": f"{row.metric} ({row.unit})",
+                "metric": f"{row.title} ({row.unit})",
                 "name": row.treatment,
                 "value": row.effect,
                 "low": row.ci[0],

@@ -6,6 +6,7 @@ Every row names the result it comes from, so that a number on the page can be fo
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from uplift.contacts.certificate import MEASURED_CONFIDENCE
 from uplift.evaluation.quality import Quality
 from uplift.report.road import Road
 from uplift.report.words import policy_words
@@ -38,6 +39,7 @@ class Money(Result):
 
     currency: str
     n_units: int
+    confidence: float
     rows: tuple[MoneyRow, ...]
     recommended_source: str = ""
 
@@ -65,8 +67,8 @@ class Money(Result):
             for row in self.rows
         ]
         note = (
-            f"{self.currency} over contacting nobody, for {self.n_units:,} customers; 95 % ranges "
-            "from the experiment's own outcomes."
+            f"{self.currency} over contacting nobody, for {self.n_units:,} customers; "
+            f"{self.confidence:.0%} intervals from the experiment's own outcomes."
         )
         return Table("Incremental profit", columns, rows, note=note)
 
@@ -81,7 +83,13 @@ def money_of(road: Road) -> Money | None:
     if not rows:
         return None
     n_units = road.roi.n_units if road.roi else road.plan.n_units if road.plan else 0
-    return Money(road.experiment.money.currency, n_units, rows, _recommended(road))
+    return Money(
+        currency=road.experiment.money.currency,
+        n_units=n_units,
+        confidence=road.roi.confidence if road.roi else MEASURED_CONFIDENCE,
+        rows=rows,
+        recommended_source=_recommended(road),
+    )
 
 
 def _recommended(road: Road) -> str:

@@ -141,7 +141,7 @@ def _tiles(money: Money | None) -> Iterator[Tile]:
             f"Profit: {row.name}",
             row.profit,
             money.currency,
-            detail=f"95 %: {low} to {high}, at a cost of {format_value(row.cost, 'money')}",
+            detail=f"between {low} and {high}, at a cost of {format_value(row.cost, 'money')}",
         )
         if row.truth is not None:
             name = "Known truth of the same" if row is shown[0] else "Known truth of the plan"
@@ -232,7 +232,7 @@ def _appendix(road: Road) -> Iterator[Section]:
             "effects",
             "Effects by the sealed plan",
             figures=(_figure(effects(road.report), "Effects with intervals", "effects"),),
-            tables=_html(road.report.table(), checks),
+            tables=_html(road.report.table(), road.report.money.table(), checks),
         )
     if road.design is not None:
         yield Section(

@@ -38,6 +38,7 @@ def styled(chart: Any) -> Any:
             titleFontWeight="normal",
             titlePadding=10,
             labelLimit=220,
+            labelFlush=False,
         )
         .configure_header(labelColor=INK, titleColor=MUTED, labelFontSize=12)
         .configure_legend(labelColor=MUTED, titleColor=MUTED, labelFontSize=12, orient="top")

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from uplift.analysis.report import EffectRow
+from uplift.analysis.effects import GUARDRAIL, EffectRow
 from uplift.checks import Check, blocked_by
 from uplift.evaluation.quality import Quality
 from uplift.report.road import Road
 from uplift.table import format_value
 
-GUARDRAIL = "guardrail"
 PLAIN_POLICIES = {
     "nobody": "contact nobody",
     "constant": "any arm to everyone",
@@ -35,9 +34,8 @@ def decision_of(road: Road) -> Decision:
     reasons = tuple(_targeting(road))
     if road.report is None:
         return Decision("none", "Not read yet: there is no analysis of this experiment.", reasons)
-    decision = road.report.decision
-    first, *others = _sentences(decision.words)
-    return Decision(decision.action, first, (*others, *reasons))
+    first, *others = road.report.decision.words
+    return Decision(road.report.decision.action, first, (*others, *reasons))
 
 
 def risks_of(road: Road) -> Iterator[str]:
@@ -51,7 +49,7 @@ def risks_of(road: Road) -> Iterator[str]:
         share = format_value(float((best <= 0).mean()), "share")
         yield f"For {share} of customers no contact is expected to pay; they are left alone."
     for check in _all_checks(road):
-        if not check.passed:
+        if not check.passed and check.code != GUARDRAIL.upper():  # guardrails are told above
             yield f"{check.name.replace('_', ' ').capitalize()} ({check.verdict}): {check.remedy}"
 
 
@@ -59,7 +57,7 @@ def unknowns_of(road: Road) -> Iterator[str]:
     """What the experiment does not show."""
     if road.report is not None:
         open_effects = [
-            f"{row.metric} by {row.treatment.replace('_', ' ')}"
+            f"“{row.title}” by {_plain(row.treatment)}"
             for row in road.report.effects
             if row.role != GUARDRAIL and not row.proven
         ]
@@ -105,19 +103,22 @@ def next_tests_of(road: Road) -> Iterator[str]:
             )
 
 
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _guardrail(row: EffectRow) -> str:
-    low, high = (format_value(bound, "signed") for bound in row.ci)
-    verdict = "is proven to stay within its margin" if row.proven else "may be harmed"
+    verdict = "is proven to stay within its margin" if row.proven else "may be harmed too much"
     return (
-        f"Guardrail {row.metric}, {row.treatment.replace('_', ' ')}: {verdict} "
-        f"(effect between {low} and {high} {row.unit})."
+        f"“{row.title}”, {_plain(row.treatment)}: {verdict} (harm of at most "
+        f"{format_value(row.worst, 'number')} is likely, {format_value(row.margin, 'number')} is "
+        "accepted)."
     )
 
 
 def listed(names: Sequence[str]) -> str:
     """Names as people list them: "a, b and c"."""
-    words = [name.replace("_", " ") for name in names]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def policy_words(policy: str) -> str:
@@ -144,15 +145,14 @@ def _targeting(road: Road) -> Iterator[str]:
     gain = next(
         (g for g in quality.gains if (g.policy, g.over) == (quality.recommended, "nobody")), None
     )
-    worth = f", {format_value(gain.value, 'signed')} {quality.unit} per customer" if gain else ""
+    worth = ""
+    if gain is not None:
+        value = format_value(gain.value, "signed")
+        worth = f", {value} {quality.unit} per customer more than contacting nobody"
     yield (
         f"Targeting by a model is {quality.targeting}. Recommended: "
-        f"{policy_words(quality.recommended)}{worth}{' over nobody' if gain else ''}."
+        f"{policy_words(quality.recommended)}{worth}."
     )
-
-
-def _sentences(words: str | Sequence[str]) -> list[str]:
-    return [words] if isinstance(words, str) else list(words)
 
 
 def _all_checks(road: Road) -> Iterator[Check]:
