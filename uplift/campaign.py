@@ -1,0 +1,359 @@
+"""The road itself: one short method per step, joining the rooms.
+
+A `Campaign` is an experiment's folder with its registry. Each step reads what the steps before it
+wrote, writes its own file whole, and records its digest; run twice, it ends in the same state.
+Commands and the demo call these methods; notebooks may, or use the rooms one by one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from uplift.analysis.analyse import analyse
+from uplift.analysis.report import AnalysisReport
+from uplift.assignment.assign import assign, held_out
+from uplift.assignment.report import AssignmentReport, assignment_report
+from uplift.contacts.plan import ContactPlan, plan_contacts
+from uplift.contacts.policy import ContactPolicy, load_policy
+from uplift.design.plan import Design, design
+from uplift.errors import StateError
+from uplift.evaluation.quality import Quality, evaluate
+from uplift.evaluation.roi import Roi, roi
+from uplift.experiment import Experiment, load_experiment
+from uplift.files import write_text
+from uplift.frames import read_frame, write_parquet
+from uplift.models.store import load_suite, save_suite
+from uplift.models.train import train
+from uplift.promotion import Promotion, promote, rollback
+from uplift.registry.registry import Registry
+from uplift.registry.states import position
+from uplift.scoring import Scored, score
+from uplift.suite import Suite
+from uplift.table import Result
+from uplift.tracking.runs import Run, log_run
+from uplift.tracking.store import Tracking
+from uplift.trial import Trial, checked_assignment
+
+LEARNERS = ("s", "t", "x", "dr", "response")
+FILES = {  # what each step writes in the experiment's folder
+    "design": "design.json",
+    "customers": "customers.parquet",
+    "assign": "assignment.parquet",
+    "ingest": "outcomes.parquet",
+    "analyse": "analysis.json",
+    "train": "suite",
+    "evaluate": "quality.json",
+    "roi": "roi.parquet",
+    "plan": "plan.parquet",
+    "certificate": "plan.json",
+    "score": "scores.parquet",
+    "report": "report.html",
+}
+POLICY_FILE = "contact_policy.yaml"
+NEXT_COMMAND = {
+    "draft": "uplift seal",
+    "sealed": "uplift assign",
+    "assigned": "uplift ingest",
+    "live": "uplift ingest",
+    "maturing": "uplift analyse",
+    "read": "uplift evaluate",
+    "decided": "nothing; the experiment has its decision",
+    "archived": "nothing; the experiment is archived",
+}
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A result as it stands in its file."""
+
+    text: str
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        return self.text
+
+
+@dataclass
+class Campaign:
+    """An experiment's folder, walked step by step.
+
+    folder   holds `experiment.yaml` and everything the steps write
+    who      name for the audit trail; the system's user when not given
+    missing  what an assigned unit without an outcome means
+    figures  by file name, SVG text or PNG bytes, logged with the run
+    planned  the design, when it was made in this session
+    """
+
+    folder: Path
+    who: str | None = None
+    missing: Literal["refuse", "zero", "drop"] = "refuse"
+    figures: Mapping[str, str | bytes] | None = None
+    planned: Design | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+
+    # What the steps share; each is read or computed once.
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The definition in the folder."""
+        return load_experiment(self.folder)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry that the folder belongs to."""
+        return Registry(self.folder.parent)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """MLflow's store under `mlruns/`, beside the experiments."""
+        return Tracking(self.folder.parent.parent)
+
+    @cached_property
+    def trial(self) -> Trial:
+        """Assignment, outcomes and customers, joined and checked."""
+        return Trial.join(
+            self.experiment,
+            self.read("assign"),
+            self.read("ingest"),
+            self.read("customers"),
+            missing=self.missing,
+        )
+
+    @cached_property
+    def suite(self) -> Suite:
+        """The candidates that `train` left."""
+        return load_suite(self.path("train", need="train"))
+
+    @cached_property
+    def quality(self) -> Quality:
+        """What the trial proves about the candidates."""
+        return evaluate(self.suite, self.trial, seed=self.suite.seed)
+
+    @cached_property
+    def returns(self) -> Roi:
+        """Return per customer and arm, by the candidate that the evaluation recommends."""
+        candidate = self.suite.candidates[self.quality.recommended_candidate]
+        return roi(candidate, self.trial, suite=self.suite)
+
+    @cached_property
+    def contact_plan(self) -> ContactPlan:
+        """Who is contacted next within the policy's rules."""
+        return plan_contacts(self.returns, self.policy())
+
+    @cached_property
+    def run(self) -> Run:
+        """The run in MLflow that holds the training, its evaluation and the model."""
+        return log_run(
+            self.experiment,
+            self.suite,
+            self.quality,
+            self.returns,
+            self.contact_plan,
+            trial=self.trial,
+            report=self.reading(),
+            figures=self.figures,
+            tracking=self.tracking,
+        )
+
+    # The steps, in the order of the road.
+
+    def design(self, history: Any = None, *, n_units: int | None = None) -> Design:
+        """How many customers the experiment needs and what it can answer → design.json."""
+        self.registry.add(self.experiment, who=self.who)
+        self.planned = design(self.experiment, history, n_units=n_units)
+        self._write("design", self.planned)
+        return self.planned
+
+    def seal(self, why: str = "design accepted") -> str:
+        """Freeze the definition; gives its digest."""
+        plan = _Written(self.path("design", need="design").read_text(encoding="utf-8"))
+        self.registry.seal(self.experiment, plan, who=self.who, why=why)
+        return self.experiment.digest
+
+    def assign(self, customers: Any, *, excluded: Any = None) -> AssignmentReport:
+        """Draw the arms of a sealed experiment → assignment.parquet, customers.parquet."""
+        self._require_state("assign", "sealed")
+        table = read_frame(customers, what="customers")
+        assigned = assign(self.experiment, table, excluded=excluded)
+        report = assignment_report(self.experiment, assigned, table)
+        write_parquet(table, self.path("customers"))
+        write_parquet(assigned, self.path("assign"))
+        self._advance("assigned", "arms drawn", files=("assign", "customers"))
+        return report
+
+    def adopt(self, assigned: Any, customers: Any) -> AssignmentReport:
+        """Take over an assignment that was drawn elsewhere, after the same checks."""
+        self._require_state("adopt", "sealed")
+        table = read_frame(customers, what="customers")
+        drawn = checked_assignment(self.experiment, assigned)
+        report = assignment_report(self.experiment, drawn, table)
+        write_parquet(table, self.path("customers"))
+        write_parquet(drawn, self.path("assign"))
+        self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
+        return report
+
+    def ingest(self, outcomes: Any) -> Trial:
+        """Check and keep the outcomes of the assigned units → outcomes.parquet."""
+        self._require_state("ingest", "assigned")
+        table = read_frame(outcomes, what="outcomes", require=self.experiment.outcome_columns)
+        trial = Trial.join(
+            self.experiment,
+            self.read("assign"),
+            table,
+            self.read("customers"),
+            missing=self.missing,
+        )
+        write_parquet(table, self.path("ingest"))
+        self._advance("live", "contacts were sent")
+        self._advance("maturing", "outcomes arrived", files=("ingest",))
+        self.__dict__["trial"] = trial
+        return trial
+
+    def reading(self, *, as_of: datetime | None = None) -> AnalysisReport:
+        """The analysis by the sealed plan, without writing it.
+
+        as_of  now when None; once the response window has closed, its end, so that a later
+               reading of the same data is the same reading
+        """
+        return analyse(
+            self.experiment,
+            self.read("assign"),
+            self.read("ingest"),
+            self.read("customers"),
+            missing=self.missing,
+            as_of=min(as_of or datetime.now(UTC), self.experiment.schedule.closes_at),
+        )
+
+    def analyse(self, *, as_of: datetime | None = None) -> AnalysisReport:
+        """Read the experiment by its sealed plan → analysis.json.
+
+        Before the window has closed the reading is provisional, and the experiment stays maturing.
+        """
+        self._require_state("analyse", "maturing")
+        report = self.reading(as_of=as_of)
+        write_text(report.to_json(), self.path("analyse"))
+        if report.provisional:
+            self._record("analyse")
+        else:
+            self._advance("read", "read by the sealed plan", files=("analyse",))
+        return report
+
+    def train(self, learners: Sequence[str] = LEARNERS, *, seed: int = 0) -> Suite:
+        """Train the candidates on one shared cross-fit → suite/."""
+        suite = train(self.trial, learners, seed=seed)
+        save_suite(suite, self.path("train"))
+        self.__dict__["suite"] = suite
+        return suite
+
+    def evaluate(self) -> Quality:
+        """Judge the candidates against each other and against simpler policies → quality.json."""
+        self._write("evaluate", self.quality)
+        return self.quality
+
+    def roi(self) -> Roi:
+        """Return on investment per customer and arm → roi.parquet."""
+        write_parquet(self.returns.customers, self.path("roi"))
+        self._record("roi")
+        return self.returns
+
+    def plan(self) -> ContactPlan:
+        """Plan the next contacts → plan.parquet and its certificate, plan.json."""
+        write_parquet(self.contact_plan.contacts, self.path("plan"))
+        self._record("plan")
+        self._write("certificate", self.contact_plan)
+        return self.contact_plan
+
+    def log(self) -> Run:
+        """Log training, evaluation, returns and model to MLflow; the model becomes challenger."""
+        return self.run
+
+    def promote(self) -> Promotion:
+        """Make the logged model champion if it passes every gate."""
+        return promote(self.run, registry=self.registry, tracking=self.tracking, who=self.who)
+
+    def score(self, customers: Any) -> Scored:
+        """Score customers with the champion → scores.parquet."""
+        scored = score(f"models:/{self.experiment.id}@champion", customers, tracking=self.tracking)
+        write_parquet(scored.customers, self.path("score"))
+        self._record("score")
+        return scored
+
+    def rollback(self) -> Promotion:
+        """Bring the champion before the present one back."""
+        return rollback(
+            self.experiment.id, registry=self.registry, tracking=self.tracking, who=self.who
+        )
+
+    def held_out(self) -> pd.DataFrame:
+        """Units that this experiment keeps from being contacted: its control."""
+        return held_out(self.read("assign"))
+
+    def decide(self, action: str, words: str) -> None:
+        """Record what was decided; the experiment ends here."""
+        self._require_state("decide", "read")
+        self.registry.decide(self.experiment.id, action, words, who=self.who)
+
+    # Files and states.
+
+    def path(self, step: str, *, need: str | None = None) -> Path:
+        """Where a step writes; refuses when `need` names a step that has not run."""
+        path = self.folder / FILES[step]
+        if need is not None and not path.exists():
+            raise StateError(
+                f"{self.folder.name}: {path.name} is not there yet. "
+                f"Run `uplift {need} {self.folder.name}` first.",
+                code="STEP_MISSING",
+            )
+        return path
+
+    def files(self) -> list[Path]:
+        """The files that the steps have written so far."""
+        paths = [self.folder / name for step, name in FILES.items() if step != "report"]
+        return [path for path in paths if path.is_file()]
+
+    def read(self, step: str) -> pd.DataFrame:
+        """A table that an earlier step wrote."""
+        need = "assign" if step == "customers" else step
+        return read_frame(self.path(step, need=need), what=step)
+
+    def policy(self) -> ContactPolicy:
+        """The contact policy in the folder, or one without limits."""
+        file = self.folder / POLICY_FILE
+        if file.is_file():
+            return load_policy(file, experiment=self.experiment)
+        return ContactPolicy.for_experiment(self.experiment)
+
+    def _write(self, step: str, result: Result) -> None:
+        write_text(result.to_json(), self.path(step))
+        self._record(step)
+
+    def _record(self, step: str) -> None:
+        self.registry.record(self.experiment.id, step, self.path(step))
+
+    def _advance(self, to: str, why: str, *, files: Sequence[str] = ()) -> None:
+        artefacts = {step: self.path(step) for step in files}
+        self.registry.advance(self.experiment.id, to, who=self.who, why=why, artefacts=artefacts)
+
+    def _require_state(self, step: str, needed: str) -> None:
+        """Refuse a step before the state it needs, or with a definition changed since sealing."""
+        entry = self.registry.entry(self.experiment.id)
+        if position(entry.state) < position(needed):
+            raise StateError(
+                f"{entry.id} is {entry.state}, so `uplift {step}` is too early: it must be "
+                f"{needed}. Next: {NEXT_COMMAND[entry.state]}.",
+                code="STATE_ORDER",
+            )
+        if entry.digest != self.experiment.digest:
+            raise StateError(
+                f"{entry.id} was sealed with another definition ({entry.digest[:12]}…) than the "
+                f"file holds now ({self.experiment.digest[:12]}…). Restore the file, or register "
+                "the changed experiment under a new id.",
+                code="EXPERIMENT_FROZEN",
+            )

@@ -1,0 +1,368 @@
+"""The command `uplift`: one command per step of the road; no logic.
+
+Exit 0: done. 1: a gate or a check said no. 2: the input or the order of steps is wrong.
+"""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from uplift.checks import Check, blocked_by
+from uplift.errors import DefinitionError, PromotionRefused, UpliftError
+from uplift.table import Result
+
+if TYPE_CHECKING:
+    from uplift.campaign import Campaign
+
+app = typer.Typer(
+    name="uplift",
+    help="From a campaign brief to proven incremental profit per customer, and back.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+REFUSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+Name = Annotated[str, typer.Argument(help="Experiment id: a folder of `experiments/`.")]
+Table_ = Annotated[Path, typer.Argument(help="A parquet or CSV file.")]
+Root = Annotated[Path, typer.Option(help="Project folder with `experiments/` and `mlruns/`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Who = Annotated[str | None, typer.Option(help="Name for the audit trail.")]
+Seed = Annotated[int, typer.Option(help="Makes the result reproducible.")]
+Missing = Annotated[
+    str, typer.Option(help="What a missing outcome means: `refuse`, `zero` or `drop`.")
+]
+HERE = Path()
+
+
+def main() -> None:
+    """Run the command line; refusals are one line with a code, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except PromotionRefused as error:
+        _complain(error)
+        sys.exit(REFUSED)
+    except UpliftError as error:
+        _complain(error)
+        sys.exit(BAD_INPUT)
+    except (KeyboardInterrupt, typer.Abort):
+        print("Interrupted. Run the same command again to go on.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not hasattr(error, "exit_code") or not hasattr(error, "show"):
+            raise
+        error.show()  # a usage error of the command line itself
+        sys.exit(BAD_INPUT)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: UpliftError) -> None:
+    print(f"{error.code}: {error}", file=sys.stderr)
+
+
+def _show(result: Result, *, as_json: bool, wrote: tuple[Path, ...] = ()) -> None:
+    if as_json:
+        print(result.to_json())
+        return
+    print(result)
+    for path in wrote:
+        print(f"wrote {path}")
+
+
+def _verdict(checks: tuple[Check, ...]) -> int:
+    return REFUSED if blocked_by(checks) else 0
+
+
+def _campaign(
+    name: str, root: Path, *, who: str | None = None, missing: str = "refuse"
+) -> "Campaign":
+    from uplift.campaign import Campaign
+
+    if missing not in ("refuse", "zero", "drop"):
+        raise DefinitionError(
+            f"--missing must be refuse, zero or drop, got {missing!r}.", code="ARGUMENT_INVALID"
+        )
+    return Campaign(root / "experiments" / name, who=who, missing=missing)  # type: ignore[arg-type]
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DefinitionError(
+            f"--as-of must be a date or a time such as 2017-08-01, got {text!r}.",
+            code="TIME_INVALID",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        str, typer.Option(help="`plasmode` (real purchases, planted effect) or `hillstrom`.")
+    ] = "plasmode",
+    customers: Annotated[int, typer.Option(help="How many plasmode customers.")] = 20_000,
+    root: Root = HERE,
+    seed: Seed = 7,
+    as_json: Json = False,
+) -> int:
+    """Walk the whole road once, from purchases to a scored list and a report.
+
+    Example: `uplift demo --data hillstrom`
+    """
+    from uplift.demo import run_demo
+
+    result = run_demo(root, data=data, n_customers=customers, seed=seed)
+    _show(result, as_json=as_json)
+    return 0
+
+
+@app.command()
+def data(
+    name: Annotated[str | None, typer.Argument(help="Name of a data set.")] = None,
+    as_json: Json = False,
+) -> int:
+    """List the data sets, or show the card of one: source, columns, key figures, traps.
+
+    Example: `uplift data hillstrom`
+    """
+    from uplift.datasets.cards import CARDS, card
+
+    if name is None:
+        for one in CARDS.values():
+            print(f"{one.name:<20} {one.title}")
+        return 0
+    _show(card(name), as_json=as_json)
+    return 0
+
+
+@app.command()
+def design(
+    name: Name,
+    history: Annotated[Path | None, typer.Option(help="Customers with pre-period columns.")] = None,
+    n_units: Annotated[int | None, typer.Option(help="Eligible units, without history.")] = None,
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """How many customers a test needs, what it can answer, and what its holdout costs.
+
+    Example: `uplift design spring_voucher --history customers.parquet`
+    """
+    campaign = _campaign(name, root, who=who)
+    result = campaign.design(history, n_units=n_units)
+    _show(result, as_json=as_json, wrote=(campaign.path("design"),))
+    return 0
+
+
+@app.command()
+def seal(name: Name, root: Root = HERE, who: Who = None) -> int:
+    """Freeze the definition of an experiment, before anybody is contacted.
+
+    Example: `uplift seal spring_voucher --who ann`
+    """
+    digest = _campaign(name, root, who=who).seal()
+    print(f"sealed {name}: {digest}")
+    return 0
+
+
+@app.command()
+def assign(
+    name: Name,
+    customers: Table_,
+    excluded: Annotated[
+        str | None,
+        typer.Option(help="Experiment whose control is left out, e.g. the universal one."),
+    ] = None,
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Draw the arms of a sealed experiment.
+
+    Example: `uplift assign spring_voucher customers.parquet --excluded universal_control`
+    """
+    campaign = _campaign(name, root, who=who)
+    held_out = _campaign(excluded, root).held_out() if excluded else None
+    report = campaign.assign(customers, excluded=held_out)
+    _show(report, as_json=as_json, wrote=(campaign.path("assign"),))
+    return _verdict(report.checks)
+
+
+@app.command()
+def ingest(
+    name: Name,
+    outcomes: Table_,
+    missing: Missing = "refuse",
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Check and keep the outcomes of the assigned customers.
+
+    Example: `uplift ingest spring_voucher outcomes.parquet --missing zero`
+    """
+    campaign = _campaign(name, root, who=who, missing=missing)
+    _show(campaign.ingest(outcomes), as_json=as_json, wrote=(campaign.path("ingest"),))
+    return 0
+
+
+@app.command()
+def analyse(
+    name: Name,
+    as_of: Annotated[str | None, typer.Option(help="Read as of this day; now by default.")] = None,
+    missing: Missing = "refuse",
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Read an experiment by its sealed plan: effects, guardrails, money, decision.
+
+    Example: `uplift analyse spring_voucher`
+    """
+    campaign = _campaign(name, root, who=who, missing=missing)
+    report = campaign.analyse(as_of=_moment(as_of))
+    _show(report, as_json=as_json, wrote=(campaign.path("analyse"),))
+    return _verdict(report.checks)
+
+
+@app.command()
+def train(
+    name: Name,
+    learners: Annotated[str, typer.Option(help="Comma-separated: s, t, x, dr.")] = "s,t,x,dr",
+    seed: Seed = 0,
+    missing: Missing = "refuse",
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
+    """Train uplift learners and baselines on one shared cross-fit.
+
+    Example: `uplift train spring_voucher --learners t,dr --seed 7`
+    """
+    campaign = _campaign(name, root, missing=missing)
+    suite = campaign.train([part.strip() for part in learners.split(",")], seed=seed)
+    _show(suite, as_json=as_json, wrote=(campaign.path("train"),))
+    return 0
+
+
+@app.command()
+def evaluate(
+    name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Json = False
+) -> int:
+    """Is targeting proven against everyone, nobody, a rule and a response model?
+
+    Example: `uplift evaluate spring_voucher`
+    """
+    campaign = _campaign(name, root, missing=missing)
+    _show(campaign.evaluate(), as_json=as_json, wrote=(campaign.path("evaluate"),))
+    return 0
+
+
+@app.command()
+def roi(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Json = False) -> int:
+    """Return on investment per customer and arm, adding up to the campaign's effect.
+
+    Example: `uplift roi spring_voucher`
+    """
+    campaign = _campaign(name, root, missing=missing)
+    _show(campaign.roi(), as_json=as_json, wrote=(campaign.path("roi"),))
+    return 0
+
+
+@app.command()
+def plan(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Json = False) -> int:
+    """Plan the next contacts within the budget and volumes of `contact_policy.yaml`.
+
+    Example: `uplift plan spring_voucher`
+    """
+    campaign = _campaign(name, root, missing=missing)
+    _show(campaign.plan(), as_json=as_json, wrote=(campaign.path("plan"),))
+    return 0
+
+
+@app.command()
+def log(
+    name: Name,
+    missing: Missing = "refuse",
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Log training, evaluation, returns and model to MLflow; the model becomes challenger.
+
+    Example: `uplift log spring_voucher`
+    """
+    _show(_campaign(name, root, who=who, missing=missing).log(), as_json=as_json)
+    return 0
+
+
+@app.command()
+def promote(
+    name: Name,
+    missing: Missing = "refuse",
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Make the challenger champion if it passes every gate; exit 1 and the reasons if not.
+
+    Example: `uplift promote spring_voucher --who bob`
+    """
+    _show(_campaign(name, root, who=who, missing=missing).promote(), as_json=as_json)
+    return 0
+
+
+@app.command()
+def rollback(name: Name, root: Root = HERE, who: Who = None, as_json: Json = False) -> int:
+    """Bring the champion before the present one back.
+
+    Example: `uplift rollback spring_voucher`
+    """
+    _show(_campaign(name, root, who=who).rollback(), as_json=as_json)
+    return 0
+
+
+@app.command()
+def score(name: Name, customers: Table_, root: Root = HERE, as_json: Json = False) -> int:
+    """Score customers with the champion: recommended arm, effects, expected profit.
+
+    Example: `uplift score spring_voucher next_month.parquet`
+    """
+    campaign = _campaign(name, root)
+    _show(campaign.score(customers), as_json=as_json, wrote=(campaign.path("score"),))
+    return 0
+
+
+@app.command()
+def report(name: Name, missing: Missing = "refuse", root: Root = HERE) -> int:
+    """Write the page for marketers: decision, money, who, risk, what is not known.
+
+    Example: `uplift report spring_voucher`
+    """
+    from uplift.report.page import write_report
+    from uplift.report.road import road_of
+
+    campaign = _campaign(name, root, missing=missing)
+    write_report(campaign.path("report"), road_of(campaign))
+    print(f"wrote {campaign.path('report')}")
+    return 0
+
+
+@app.command()
+def status(name: Name, root: Root = HERE, as_json: Json = False) -> int:
+    """State and audit trail of an experiment.
+
+    Example: `uplift status spring_voucher`
+    """
+    _show(_campaign(name, root).registry.history(name), as_json=as_json)
+    return 0
+
+
+if __name__ == "__main__":  # python -m uplift.cli
+    main()
