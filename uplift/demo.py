@@ -16,8 +16,8 @@ import pandas as pd
 
 from uplift.campaign import Campaign
 from uplift.customers.view import customer_view
-from uplift.datasets.complete_journey import complete_journey
-from uplift.datasets.hillstrom import hillstrom
+from uplift.datasets.journey import complete_journey
+from uplift.datasets.email_test import hillstrom
 from uplift.datasets.plasmode import plasmode_campaign
 from uplift.errors import DefinitionError
 from uplift.evaluation.quality import Quality, evaluate

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uplift.datasets.complete_journey import complete_journey
+from uplift.datasets.journey import complete_journey
 from uplift.datasets.plasmode import plasmode_campaign
 
 

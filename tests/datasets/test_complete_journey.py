@@ -8,7 +8,7 @@ import pytest
 
 from uplift.customers.view import customer_view
 from uplift.datasets.cards import card
-from uplift.datasets.complete_journey import complete_journey, household_units, overlapping_pairs
+from uplift.datasets.journey import complete_journey, household_units, overlapping_pairs
 from uplift.errors import DefinitionError, MissingExtra
 
 

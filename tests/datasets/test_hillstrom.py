@@ -7,7 +7,7 @@ import pytest
 
 from uplift.datasets import hillstrom as module
 from uplift.datasets.cards import card
-from uplift.datasets.hillstrom import hillstrom
+from uplift.datasets.email_test import hillstrom
 from uplift.errors import DataError
 from uplift.experiment import load_experiment
 from uplift.trial import Trial

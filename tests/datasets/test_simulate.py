@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uplift.datasets.simulate import simulate
+from uplift.datasets.simulation import simulate
 from uplift.errors import DefinitionError
 
 OUTCOMES = ["binary", "revenue", "normal"]

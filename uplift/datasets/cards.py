@@ -153,7 +153,7 @@ PLASMODE = Card(
 SIMULATED = Card(
     name="simulate",
     title="Simulated trials with known truth",
-    source="Drawn by uplift.datasets.simulate from a seed",
+    source="Drawn by uplift.datasets.simulation from a seed",
     licence="None needed: it is drawn, not collected.",
     columns={
         "x0, x1, …": "independent standard normal features",

@@ -18,7 +18,7 @@ import pandas as pd
 
 from uplift.customers.view import customer_view, utc_moment
 from uplift.datasets.cards import Card, card
-from uplift.datasets.complete_journey import complete_journey
+from uplift.datasets.journey import complete_journey
 from uplift.datasets.voucher_effects import ARMS, OUTCOMES, plant_effects
 from uplift.economics import Economics
 from uplift.errors import DataError, DefinitionError

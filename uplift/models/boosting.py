@@ -13,7 +13,7 @@ there are. The library's traps are kept in here:
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import lightgbm as lgb
@@ -28,6 +28,12 @@ Objective = Literal["regression", "binary"]
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
+STEP = 10  # rounds between two looks at the held-out rows
+FEWEST = 50  # x
+PATIENCE = 40  # rounds without a better loss before a fit gives up
+HELD_OUT_PART = 5  # one row in five says how many rounds
+SPLIT_SEED = 1  # of the held-out rows; a fixed choice, so that a fit is a function of its rows
+SMALLEST_SHARE = 1e-15  # LightGBM's own bound of a probability
 CHUNK = 16_384  # rows scored at a time; small enough to share between threads
 BINNING = {
     "max_bin": 255,
@@ -42,7 +48,7 @@ BINNING = {
 
 @dataclass(frozen=True)
 class Boosting:
-    """Size of a boosted forest."""
+    """Size of a boosted forest; `n_rounds` is the most it may have."""
 
     n_rounds: int
     learning_rate: float
@@ -81,16 +87,10 @@ def sizes_for(n_units: int) -> Sizes:
 
     n_units  units a model learns from
     """
-    leaves = 4 if n_units < 50_000 else 8 if n_units < 250_000 else 16
-    leaf = max(5, min(int(20 * n_units**0.4), n_units // 8))
-    small = n_units < 50_000
-    return Sizes(
-        pooled=Boosting(200, 0.03, leaves, leaf)
-        if small
-        else Boosting(150, 0.1, leaves, leaf // 10),
-        arm=Boosting(50, 0.03 if small else 0.05, leaves, leaf),
-        effect=Boosting(50 if n_units < 250_000 else 100, 0.05, leaves, leaf),
-    )
+    leaves = 8 if n_units < 250_000 else 16
+    leaf = max(5, min(int(10 * n_units**0.4), n_units // 8))
+    size = Boosting(n_rounds=300, learning_rate=0.05, num_leaves=leaves, min_data_in_leaf=leaf)
+    return Sizes(pooled=size, arm=size, effect=size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,47 +152,126 @@ def with_arm_columns(encoded: Array, n_arms: int) -> Array:
     return np.hstack([encoded, np.zeros((len(encoded), n_arms - 1))])
 
 
-def grow(
-    table: BinnedTable,
-    rows: IntArray,
-    target: Array,
-    size: Boosting,
-    *,
-    objective: Objective = "regression",
-    start: Array | None = None,
-    weight: Array | None = None,
-    sees_arm: bool = False,
-) -> Forest:
-    """Grow one forest on some rows of the shared table.
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What one forest learns: a target on some rows of the shared table.
 
-    rows      (n_rows,), ascending
-    target    (n_rows,)  in the order of `rows`
-    start     (n_rows,)  raw score to start from; `Forest.raw` does not include it
-    weight    (n_rows,)
-    sees_arm  whether the arm columns may be split on
+    rows       (n_rows,), ascending
+    target     (n_rows,)  in the order of `rows`
+    objective  "regression" of a mean, or "binary" for the log odds of a 0/1 target
+    start      (n_rows,)  raw score to start from; `Forest.raw` does not include it
+    weight     (n_rows,)  None means every row counts once
+    sees_arm   whether the arm columns may be split on
     """
+
+    rows: IntArray
+    target: Array
+    objective: Objective = "regression"
+    start: Array | None = None
+    weight: Array | None = None
+    sees_arm: bool = False
+
+    def part(self, chosen: IntArray) -> "Lesson":
+        """The same lesson on some of its rows, given by ascending position."""
+        return replace(
+            self,
+            rows=self.rows[chosen],
+            target=self.target[chosen],
+            start=None if self.start is None else self.start[chosen],
+            weight=None if self.weight is None else self.weight[chosen],
+        )
+
+    def loss(self, raw: Array) -> float:
+        """Mean loss of raw scores, (n_rows,), that leave out the start."""
+        score = raw if self.start is None else raw + self.start
+        if self.objective == "binary":
+            losses = np.logaddexp(0, score) - self.target * score
+        else:
+            losses = (self.target - score) ** 2
+        return float(np.average(losses, weights=self.weight))
+
+
+def grow(table: BinnedTable, lesson: Lesson, size: Boosting) -> Forest:
+    """Grow one forest, with as many rounds as help on rows that it is not grown on.
+
+    A fifth of the lesson's own rows says how many rounds (none is an answer); the forest is then
+    grown on all of them. Rows outside the lesson are never looked at, so a fold that is predicted
+    has no say in it.
+    """
+    n_rounds = _best_rounds(table, lesson, size)
+    if n_rounds == 0:  # a single leaf: the mean, or nothing to add to the start
+        size = replace(size, min_data_in_leaf=len(lesson.rows) + 1)
+    return Forest(_boosted(table, lesson, size, n_rounds=max(n_rounds, 1)).free_dataset())
+
+
+def _best_rounds(table: BinnedTable, lesson: Lesson, size: Boosting) -> int:
+    """Rounds with the lowest loss on a fifth of the rows, looked at every few rounds."""
+    if size.n_rounds <= FEWEST or len(lesson.rows) < HELD_OUT_PART:
+        return min(size.n_rounds, FEWEST)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(lesson.rows))
+    cut = len(order) // HELD_OUT_PART
+    held_out, kept = lesson.part(np.sort(order[:cut])), lesson.part(np.sort(order[cut:]))
+    inputs = table.inputs[held_out.rows]
+    booster = _booster(table, kept, size)
+    raw = np.zeros(cut) if lesson.start is not None else np.full(cut, _flat_score(kept))
+    best, lowest = 0, held_out.loss(raw)
+    raw = np.zeros(cut)
+    for done in range(STEP, size.n_rounds + 1, STEP):
+        finished = any(booster.update() for _ in range(STEP))
+        raw = raw + _sum_of(booster, inputs, first=done - STEP, count=STEP)
+        loss = held_out.loss(raw)
+        if loss < lowest:
+            best, lowest = done, loss
+        if finished or done - best >= PATIENCE:
+            break
+    return max(best, FEWEST)
+
+
+def _flat_score(lesson: Lesson) -> float:
+    """Raw score of a single leaf without a start."""
+    mean = float(np.average(lesson.target, weights=lesson.weight))
+    if lesson.objective == "regression":
+        return mean
+    share = min(max(mean, SMALLEST_SHARE), 1 - SMALLEST_SHARE)
+    return float(np.log(share / (1 - share)))
+
+
+def _sum_of(booster: Any, inputs: Array, *, first: int, count: int) -> Array:
+    """What some rounds of a forest add, (n_rows,)."""
+    part = booster.predict(
+        inputs, raw_score=True, start_iteration=first, num_iteration=count, num_threads=1
+    )
+    return np.asarray(part, dtype=np.float64)
+
+
+def _boosted(table: BinnedTable, lesson: Lesson, size: Boosting, *, n_rounds: int) -> Any:
+    booster = _booster(table, lesson, size)
+    for _ in range(n_rounds):
+        if booster.update():
+            break
+    return booster
+
+
+def _booster(table: BinnedTable, lesson: Lesson, size: Boosting) -> Any:
+    """A LightGBM booster on the lesson's rows, before its first round."""
     n_columns = table.inputs.shape[1]
-    hidden = 0 if sees_arm else n_columns - table.n_features
+    hidden = 0 if lesson.sees_arm else n_columns - table.n_features
     params = {
         **BINNING,
         "num_threads": 1,
-        "objective": objective,
+        "objective": lesson.objective,
         "learning_rate": size.learning_rate,
         "num_leaves": size.num_leaves,
         "min_data_in_leaf": size.min_data_in_leaf,
         "feature_contri": [1.0] * (n_columns - hidden) + [0.0] * hidden,
     }
-    subset = table.dataset.subset(rows).construct()  # before its label is set, or it is ignored
-    subset.set_label(target.astype(np.float32))
-    if weight is not None:
-        subset.set_weight(weight.astype(np.float32))
-    if start is not None:
-        subset.set_init_score(start)
-    booster = lgb.Booster(params, subset)
-    for _ in range(size.n_rounds):
-        if booster.update():
-            break
-    return Forest(booster.free_dataset())
+    subset = table.dataset.subset(lesson.rows).construct()  # before its label, or that is ignored
+    subset.set_label(lesson.target.astype(np.float32))
+    if lesson.weight is not None:
+        subset.set_weight(lesson.weight.astype(np.float32))
+    if lesson.start is not None:
+        subset.set_init_score(lesson.start)
+    return lgb.Booster(params, subset)
 
 
 def in_chunks(function: Callable[[Array], Array], inputs: Array) -> Array:

@@ -16,6 +16,7 @@ from uplift.models.boosting import (
     BinnedTable,
     Boosting,
     Forest,
+    Lesson,
     grow,
     side_by_side,
     sizes_for,
@@ -25,6 +26,8 @@ from uplift.suite import effect_scores
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+SMALLEST_LEAF = 100  # units behind a correction of one arm; fewer would follow the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,15 +254,14 @@ def fit_pooled(sample: Sample, *, size: Boosting) -> ArmModels:
     """Fit only the forest that sees the arm."""
     outcome = sample.outcome[sample.rows]
     binary = is_binary(sample.outcome)
-    forest = grow(
-        sample.table,
+    lesson = Lesson(
         sample.rows,
         outcome,
-        size,
         objective="binary" if binary else "regression",
         weight=sample.weights(sample.rows),
         sees_arm=True,
     )
+    forest = grow(sample.table, lesson, size)
     return ArmModels(forest, (), sample.design.n_arms, sample.table.n_features, binary)
 
 
@@ -279,16 +281,16 @@ def is_binary(outcome: Array) -> bool:
 
 def _fit_correction(sample: Sample, pooled: ArmModels, *, arm: int, size: Boosting) -> Forest:
     rows = sample.of_arm(arm)
-    leaf = max(2, min(size.min_data_in_leaf, len(rows) // 4))  # a small arm may still be corrected
-    return grow(
-        sample.table,
+    # an arm of a few hundred units may still differ; a smaller one is left as the pooled model sees it
+    leaf = min(size.min_data_in_leaf, max(len(rows) // 4, SMALLEST_LEAF))
+    lesson = Lesson(
         rows,
         sample.outcome[rows],
-        replace(size, min_data_in_leaf=leaf),
         objective="binary" if pooled.binary else "regression",
         start=pooled.raw(sample.table.inputs[rows], arm=arm),
         weight=sample.weights(rows),
     )
+    return grow(sample.table, lesson, replace(size, min_data_in_leaf=leaf))
 
 
 def _dr_outcomes(design: Design, outcome: Array, predicted: Array) -> Array:

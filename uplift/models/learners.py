@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from uplift.models.boosting import (
     Boosting,
     Forest,
+    Lesson,
     bin_features,
     grow,
     in_chunks,
@@ -227,7 +228,8 @@ class XLearner(_Boosted):
         filled_in = models.mean(sample.table.inputs[rows], arm=other)
         gain = sample.outcome[rows] - filled_in
         target = gain if of > 0 else -gain
-        return grow(sample.table, rows, target, size, weight=sample.weights(rows))
+        lesson = Lesson(rows, target, weight=sample.weights(rows))
+        return grow(sample.table, lesson, size)
 
     def effects(self, inputs: Array) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
@@ -283,7 +285,7 @@ class DRLearner(_Boosted):
         size = self._size(sizes_for(len(sample.rows)).effect)
         weight = sample.weights(sample.rows)
         self.forests_ = tuple(
-            grow(sample.table, sample.rows, scores[:, k], size, weight=weight)
+            grow(sample.table, Lesson(sample.rows, scores[:, k], weight=weight), size)
             for k in range(scores.shape[1])
         )
 

@@ -104,8 +104,9 @@ class Registry:
 
         artefacts  files or folders by name; their digests are fixed by this transition
         Reaching a state again with the same files changes nothing.
-        Errors: STATE_ORDER (a state is skipped, or has its own method), ARTEFACT_FROZEN (reached before with other
-        files), STATE_UNKNOWN, EXPERIMENT_UNKNOWN, ARTEFACT_MISSING, ARTEFACT_OUTSIDE.
+        Errors: STATE_ORDER (a state is skipped, or has its own method), ARTEFACT_FROZEN (reached
+        before with other files), STATE_UNKNOWN, EXPERIMENT_UNKNOWN, ARTEFACT_MISSING,
+        ARTEFACT_OUTSIDE.
         """
         files = artefacts_of(self.root, artefacts)
         with self._database.write("advance") as connection:
@@ -397,6 +398,7 @@ def _require_same_decision(connection: Connection, experiment_id: str, action: s
 
 
 def _design_digest(experiment: Experiment, design: Any) -> str:
+    """SHA-256 of the design, which must be one of this very definition."""
     to_json = getattr(design, "to_json", None)
     if to_json is None:
         raise DefinitionError(
@@ -404,12 +406,14 @@ def _design_digest(experiment: Experiment, design: Any) -> str:
             f"{type(design).__name__}. Give the result of design().",
             code="DESIGN_MISSING",
         )
-    if getattr(design, "digest", experiment.digest) != experiment.digest:
+    written = str(to_json())
+    promised = json.loads(written)
+    if not isinstance(promised, dict) or promised.get("digest") != experiment.digest:
         raise StateError(
             f"{experiment.id}: the design was made for another definition. Design it again.",
             code="DESIGN_OTHER",
         )
-    return hashlib.sha256(to_json().encode()).hexdigest()
+    return hashlib.sha256(written.encode()).hexdigest()
 
 
 def _user() -> str:

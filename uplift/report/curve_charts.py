@@ -48,7 +48,12 @@ def spread(roi: Roi) -> Any:
         counts, _ = np.histogram(np.clip(rows["profit"], edges[0], edges[-1]), bins=edges)
         frames.append(
             pd.DataFrame(
-                {"arm": arm, "from": edges[:-1], "to": edges[1:], "share": counts / len(rows)}
+                {
+                    "arm": str(arm).replace("_", " "),
+                    "from": edges[:-1],
+                    "to": edges[1:],
+                    "share": counts / len(rows),
+                }
             )
         )
     bins = pd.concat(frames, ignore_index=True)
@@ -58,7 +63,12 @@ def spread(roi: Roi) -> Any:
         alt.Chart(bins)
         .mark_bar(binSpacing=0, stroke=None)
         .encode(
-            x=alt.X("from:Q", title=f"expected profit per customer, {roi.currency}", bin="binned"),
+            x=alt.X(
+                "from:Q",
+                title=f"expected profit per customer, {roi.currency}",
+                bin="binned",
+                axis=alt.Axis(tickCount=10),
+            ),
             x2="to:Q",
             y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=2)),
             color=alt.condition("datum.pays", alt.value(BLUE), alt.value(ORANGE)),
@@ -76,7 +86,9 @@ def spread(roi: Roi) -> Any:
         )
         .properties(
             title=title(
-                f"For {format_value(losing, 'share')} of customers no contact pays",
+                f"For {format_value(losing, 'share')} of customers no contact pays"
+                if losing
+                else "For every customer some contact is expected to pay",
                 "Share of customers by expected profit; right of the line the contact pays.",
             )
         )

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from uplift.checks import checks_table
+from uplift.contacts.policy import ContactPolicy
 from uplift.files import write_text
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
@@ -31,19 +32,26 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One number that must be seen first; `value` is the number as the results hold it."""
+class Figure:
+    """A number as people read it; `value` is the number as the results hold it."""
 
-    name: str
     value: float
-    unit: str
-    detail: str = ""
-    is_truth: bool = False
 
     @property
     def shown(self) -> str:
-        """The number as people read it."""
+        """In whole units of the currency."""
         return format_value(self.value, "money")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number that must be seen first, with the known truth below it where there is one."""
+
+    name: str
+    profit: Figure
+    unit: str
+    detail: str
+    truth: Figure | None
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def page_of(road: Road) -> Page:
         eyebrow=_eyebrow(road),
         label=road.label,
         decision=decision_of(road),
-        tiles=tuple(_tiles(money)),
+        tiles=tuple(_tiles(road, money)),
         sections=tuple(section for section in sections if not section.is_empty),
         appendix=tuple(part for part in _appendix(road) if not part.is_empty),
         money_json=_embedded(money),
@@ -130,22 +138,25 @@ def _eyebrow(road: Road) -> str:
     )
 
 
-def _tiles(money: Money | None) -> Iterator[Tile]:
-    """The recommended way of contacting with its range, the truth beside it, and the plan."""
+def _tiles(road: Road, money: Money | None) -> Iterator[Tile]:
+    """The recommended way of contacting and the plan, each with its range and the known truth."""
     if money is None:
         return
-    shown = [row for row in (money.recommended, money.row(PLAN)) if row is not None]
-    for row in shown:
-        low, high = format_value(row.low, "money"), format_value(row.high, "money")
-        yield Tile(
-            f"Profit: {row.name}",
-            row.profit,
-            money.currency,
-            detail=f"between {low} and {high}, at a cost of {format_value(row.cost, 'money')}",
-        )
-        if row.truth is not None:
-            name = "Known truth of the same" if row is shown[0] else "Known truth of the plan"
-            yield Tile(name, row.truth, money.currency, "planted in the data", is_truth=True)
+    plan = money.row(PLAN) if road.plan and _limits(road.plan.policy) else None
+    for row in (money.recommended, plan):
+        if row is not None:
+            low, high, cost = (format_value(x, "money") for x in (row.low, row.high, row.cost))
+            yield Tile(
+                f"Profit: {row.name}",
+                Figure(row.profit),
+                money.currency,
+                detail=f"between {low} and {high}, after costs of {cost}",
+                truth=None if row.truth is None else Figure(row.truth),
+            )
+
+
+def _limits(policy: ContactPolicy) -> bool:
+    return policy.budget is not None or bool(policy.max_volume) or bool(policy.min_volume)
 
 
 def _money(road: Road, money: Money | None) -> Section:
@@ -195,7 +206,7 @@ def _plan(road: Road) -> Section:
             _figure(channels(plan), "Contacts per channel with limits", "channels"),
             _figure(against_rules(plan), "The plan beside simple rules", "rules"),
         ),
-        tables=_html(plan.table(), plan.prices_table()),
+        tables=_html(plan.table(), *([plan.prices_table()] if plan.prices else [])),
     )
 
 
@@ -212,11 +223,8 @@ def _promise(road: Road) -> Iterator[str]:
             f"{low} and {high} {money}; they also helped to choose whom to contact, which may "
             "flatter the plan a little."
         )
-    gap = format_value(plan.certificate.relative_gap, "number")
-    yield (
-        f"No plan within these limits is expected to earn more than "
-        f"{format_value(plan.certificate.bound, 'money')} {money} (proven; relative gap {gap})."
-    )
+    bound = format_value(plan.certificate.bound, "money")
+    yield f"It is proven that no plan within these limits is expected to earn more than {bound} {money}."
     reasons = plan.reasons
     if reasons:
         told = ", ".join(

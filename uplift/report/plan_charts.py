@@ -29,7 +29,7 @@ def channels(plan: ContactPlan) -> Any:
     y = alt.Y("channel:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False))
     base = alt.Chart(rows).encode(y=y)
     bars = base.mark_bar(color=BLUE, height=18).encode(
-        x=alt.X("contacts:Q", title="contacts planned")
+        x=alt.X("contacts:Q", title="contacts planned", axis=alt.Axis(tickCount=6))
     )
     labels = base.mark_text(align="left", dx=8, color=INK, fontSize=12).encode(
         x="contacts:Q", text="label:N"
@@ -48,7 +48,7 @@ def channels(plan: ContactPlan) -> Any:
         height=ROW_HEIGHT * len(rows),
         title=title(
             f"{format_value(plan.n_contacts, 'count')} contacts; "
-            f"{format_value(alone, 'count')} customers are left alone",
+            f"{format_value(alone, 'count') if alone else 'no'} customers are left alone",
             detail,
         ),
     )
@@ -67,10 +67,17 @@ def against_rules(plan: ContactPlan) -> Any:
     )
     rows["label"] = [format_value(value, "money") for value in rows["profit"]]
     best_rule = max((rule.expected_profit for rule in plan.baselines), default=0.0)
-    more = plan.expected_profit - best_rule
+    more = format_value(plan.expected_profit - best_rule, "money")
+    finding = f"{more} {plan.policy.currency} more than the best simple rule"
+    if more in ("0", "-0"):
+        finding = "A simple rule does as well"
     base = alt.Chart(rows).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False)),
-        x=alt.X("profit:Q", title=f"expected profit, {plan.policy.currency}"),
+        x=alt.X(
+            "profit:Q",
+            title=f"expected profit, {plan.policy.currency}",
+            axis=alt.Axis(tickCount=6),
+        ),
     )
     return alt.layer(
         base.mark_bar(height=18).encode(
@@ -81,7 +88,7 @@ def against_rules(plan: ContactPlan) -> Any:
         width=WIDTH - 140,
         height=ROW_HEIGHT * len(rows),
         title=title(
-            f"{format_value(more, 'money')} {plan.policy.currency} more than the best simple rule",
+            finding,
             "Expected profit under the same limits.",
         ),
     )

@@ -13,7 +13,6 @@ from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.experiment import Experiment
 from uplift.files import file_digest
-from uplift.files import file_digest
 from uplift.suite import Suite
 from uplift.table import Result, Table
 
@@ -72,6 +71,7 @@ def road_of(campaign: "Campaign") -> Road:
     evaluated = there("train") and there("evaluate")
     return Road(
         experiment=campaign.experiment,
+        design=campaign.planned,
         report=campaign.reading() if there("analyse") else None,
         suite=campaign.suite if there("train") else None,
         quality=campaign.quality if evaluated else None,
@@ -79,35 +79,4 @@ def road_of(campaign: "Campaign") -> Road:
         plan=campaign.contact_plan if evaluated and there("plan") else None,
         history=campaign.registry.history(campaign.experiment.id).table(),
         files={path.name: file_digest(path) for path in campaign.files()},
-    )
-
-
-def road_of(
-    campaign: Campaign,
-    *,
-    as_of: datetime | None = None,
-    run: Result | None = None,
-    promotion: Result | None = None,
-    truth: Truth | None = None,
-    label: str = "",
-) -> Road:
-    """The road of a campaign as far as its files go; what is not in files is given.
-
-    as_of  the analysis is read as of this time; now when None
-    """
-    trained = campaign.path("train").exists()
-    return Road(
-        experiment=campaign.experiment,
-        design=campaign.planned,
-        report=campaign.reading(as_of=as_of),
-        suite=campaign.suite if trained else None,
-        quality=campaign.quality if trained else None,
-        roi=campaign.returns if trained else None,
-        plan=campaign.contact_plan if trained else None,
-        run=run,
-        promotion=promotion,
-        history=campaign.registry.history(campaign.experiment.id).table(),
-        files={path.name: file_digest(path) for path in campaign.files()},
-        label=label,
-        truth=truth,
     )

@@ -9,6 +9,7 @@ from uplift.evaluation.quality import Quality
 from uplift.report.road import Road
 from uplift.table import format_value
 
+SHORT = 80  # characters of a headline
 PLAIN_POLICIES = {
     "nobody": "contact nobody",
     "constant": "any arm to everyone",
@@ -21,7 +22,7 @@ PLAIN_POLICIES = {
 class Decision:
     """The first thing a reader sees.
 
-    action  scale · stop · retest · none
+    action  target · scale · stop · retest · none
     """
 
     action: str
@@ -30,12 +31,29 @@ class Decision:
 
 
 def decision_of(road: Road) -> Decision:
-    """The decision of the experiment and what the models add to it."""
-    reasons = tuple(_targeting(road))
+    """What to do: target by a policy that is proven, else what the analysis by the plan says.
+
+    A withheld verdict is withheld from models too.
+    """
     if road.report is None:
-        return Decision("none", "Not read yet: there is no analysis of this experiment.", reasons)
-    first, *others = road.report.decision.words
-    return Decision(road.report.decision.action, first, (*others, *reasons))
+        words = "Not read yet: there is no analysis of this experiment."
+        return Decision("none", words, tuple(_targeting(road)))
+    action, (first, *others) = road.report.decision.action, road.report.decision.words
+    quality = road.quality
+    targets = quality is not None and quality.recommended_policy.kind not in ("nobody", "everyone")
+    if quality is not None and targets and action != "none":
+        share = format_value(quality.recommended_policy.share_contacted, "share")
+        head = (
+            f"Target with {policy_words(quality.recommended)}: contact {share} of customers, each "
+            "with the arm that pays"
+        )
+        blanket = f"Without targeting: {first[0].lower()}{first[1:]}"
+        return Decision("target", head, (*_targeting(road), blanket, *map(_capital, others)))
+    head, colon, rest = first.partition(": ")
+    if len(first) <= SHORT or not colon:
+        head, rest = first, ""
+    told = (rest, *others, *_targeting(road))
+    return Decision(action, head, tuple(_capital(sentence) for sentence in told if sentence))
 
 
 def risks_of(road: Road) -> Iterator[str]:
@@ -46,8 +64,9 @@ def risks_of(road: Road) -> Iterator[str]:
                 yield _guardrail(row)
     if road.roi is not None:
         best = road.roi.customers.groupby("unit")["profit"].max()
-        share = format_value(float((best <= 0).mean()), "share")
-        yield f"For {share} of customers no contact is expected to pay; they are left alone."
+        if (best <= 0).any():
+            share = format_value(float((best <= 0).mean()), "share")
+            yield f"For {share} of customers no contact is expected to pay; they are left alone."
     for check in _all_checks(road):
         if not check.passed and check.code != GUARDRAIL.upper():  # guardrails are told above
             yield f"{check.name.replace('_', ' ').capitalize()} ({check.verdict}): {check.remedy}"
@@ -101,6 +120,10 @@ def next_tests_of(road: Road) -> Iterator[str]:
                 f"{format_value(price.price, 'cents')} {road.plan.policy.currency} of profit: "
                 f"{'raise it before anything else' if price.price > 1 else 'a small reserve'}."
             )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _plain(name: str) -> str:
