@@ -224,7 +224,7 @@ def _promise(road: Road) -> Iterator[str]:
             "flatter the plan a little."
         )
     bound = format_value(plan.certificate.bound, "money")
-    yield f"It is proven that no plan within these limits is expected to earn more than {bound} {money}."
+    yield f"No plan within these limits is expected to earn more than {bound} {money}: proven."
     reasons = plan.reasons
     if reasons:
         told = ", ".join(

@@ -105,9 +105,17 @@ def next_tests_of(road: Road) -> Iterator[str]:
     else:
         proven = set()
     if road.design is not None:
+        titles = {metric.key: metric.title for metric in road.experiment.all_metrics}
         for answer in road.design.answers:
-            if answer.role != GUARDRAIL and (answer.metric, answer.treatment) not in proven:
-                yield answer.words()
+            is_open = answer.role != GUARDRAIL and (answer.metric, answer.treatment) not in proven
+            if is_open and answer.n_needed is not None:
+                yield (
+                    f"“{titles.get(answer.metric, answer.metric)}” by {_plain(answer.treatment)}: "
+                    f"an effect of {format_value(answer.sought_effect, 'number')} {answer.unit} is "
+                    f"proven {format_value(answer.wanted_power, 'share')} of the time with "
+                    f"{format_value(answer.n_needed, 'count')} customers; this test had "
+                    f"{format_value(road.design.n_units, 'count')}."
+                )
     if road.plan is not None:
         yield (
             "Keep a control when the plan is sent: without customers who could have been contacted "
@@ -115,10 +123,11 @@ def next_tests_of(road: Road) -> Iterator[str]:
         )
         binding = [price for price in road.plan.prices if price.binding]
         for price in binding:
+            more = "gives up" if price.price < 0 else "is expected to bring"
+            worth = format_value(abs(price.price), "cents")
             yield (
-                f"One more unit of the limit “{price.rule}” is worth "
-                f"{format_value(price.price, 'cents')} {road.plan.policy.currency} of profit: "
-                f"{'raise it before anything else' if price.price > 1 else 'a small reserve'}."
+                f"One more unit of “{price.rule}” {more} {worth} {road.plan.policy.currency} of "
+                "profit. Try another limit before it is fixed for good."
             )
 
 
