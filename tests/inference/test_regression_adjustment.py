@@ -107,6 +107,27 @@ def test_a_common_population_gives_the_control_one_mean_in_every_comparison():
     assert difference.effect == pytest.approx(a.effect - b.effect, rel=1e-10)
 
 
+def test_the_means_it_gives_are_those_its_effect_is_made_of():
+    rng = np.random.default_rng(12)
+    (x_t, y_t), (x_c, y_c) = draw(rng, 80, effect=5), draw(rng, 120)
+    found = adjusted(moments(x_t + 1, y_t), moments(x_c, y_c))  # far apart: much to adjust
+    assert found.treatment_mean - found.control_mean == pytest.approx(found.effect, rel=1e-12)
+    assert found.effect < y_t.mean() - y_c.mean() - 1
+    assert found.relative_effect == pytest.approx(found.effect / found.control_mean)
+    middle = np.sqrt((1 + found.relative_ci[0]) * (1 + found.relative_ci[1])) - 1
+    assert middle == pytest.approx(found.relative_effect)  # symmetric on the log scale
+
+
+def test_its_relative_interval_covers_the_true_ratio():
+    rng = np.random.default_rng(13)
+    hits = []
+    for _ in range(1000):
+        # x has mean 3 twice: the control's mean is 12, the treatment's 13
+        found = adjusted(moments(*draw(rng, 60, effect=1)), moments(*draw(rng, 240)))
+        hits.append(found.relative_ci[0] <= 1 / 12 <= found.relative_ci[1])
+    assert np.mean(hits) == pytest.approx(0.95, abs=BAND_1000)
+
+
 def test_too_few_units_for_the_covariates_are_refused():
     rng = np.random.default_rng(10)
     few, many = moments(*draw(rng, 3)), moments(*draw(rng, 50))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from uplift.errors import DataError
 from uplift.inference.means import ArmMean, Estimate, contrast, require_two
-from uplift.inference.moments import Moments
+from uplift.inference.moments import Moments, two_sum
 
 Array = npt.NDArray[np.float64]
 RANK_TOLERANCE = 1e-10  # of the largest eigenvalue of the correlations: below, a direction is empty
@@ -83,9 +83,10 @@ def _adjusted(
     residual = max(arm.variance(column) - float(slope @ cross), 0.0) * (arm.count - 1) / df
     leverage = 1 / arm.count + float(away @ inverse @ away) / (arm.count - 1)
     i = arm.index(column)
+    value, rest = two_sum(arm.mean[i], arm.rest[i] - slope @ away)
     return ArmMean(
-        value=float(arm.mean[i]),
-        rest=float(arm.rest[i]) - float(slope @ away),
+        value=float(value),
+        rest=float(rest),
         variance=residual * leverage,
         df=df,
         n_units=arm.count,
