@@ -407,13 +407,18 @@ def _design_digest(experiment: Experiment, design: Any) -> str:
             code="DESIGN_MISSING",
         )
     written = str(to_json())
-    promised = json.loads(written)
-    if not isinstance(promised, dict) or promised.get("digest") != experiment.digest:
+    if getattr(design, "digest", _digest_in(written)) != experiment.digest:
         raise StateError(
             f"{experiment.id}: the design was made for another definition. Design it again.",
             code="DESIGN_OTHER",
         )
     return hashlib.sha256(written.encode()).hexdigest()
+
+
+def _digest_in(written: str) -> str | None:
+    """The definition a design names, where only its text is at hand."""
+    promised = json.loads(written)
+    return promised.get("digest") if isinstance(promised, dict) else None
 
 
 def _user() -> str:
