@@ -106,10 +106,12 @@ def _on_the_others(money: Money, candidates: Sequence[MoneyRow], unsafe: set[str
         shown = _interval(row.profit.effect, row.ci, money)
         if row.ci[1] < 0:
             yield f"{_plain(row.arm)} is proven to lose money: {shown}."
-        elif row.arm not in unsafe:
+        elif row.arm in unsafe:
+            yield f"{_plain(row.arm)} is not scaled, whatever it earns: {shown}."
+        else:
             yield f"The profit of {_plain(row.arm)} is not proven: {shown}."
         if row.arm in unsafe:
-            yield f"{_plain(row.arm)} is not scaled: a guardrail is not proven to hold ({shown})."
+            yield f"A guardrail is not proven to hold for {_plain(row.arm)}."
 
 
 def _interval(value: float, ci: tuple[float, float], money: Money) -> str:
