@@ -249,7 +249,7 @@ class Campaign:
         """Train the candidates on one shared cross-fit → suite/."""
         suite = train(self.trial, learners, seed=seed)
         save_suite(suite, self.path("train"))
-        self.__dict__["suite"] = suite
+        self.__dict__.pop("suite", None)  # the next steps read what stands in the files
         return suite
 
     def evaluate(self) -> Quality:

@@ -5,7 +5,7 @@ the truth can stand beside every estimate. `hillstrom`: the real randomised e-ma
 was run. Interrupted anywhere and run again, the demo ends in the same state.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +16,10 @@ import pandas as pd
 
 from uplift.campaign import Campaign
 from uplift.customers.view import customer_view
-from uplift.datasets.journey import complete_journey
 from uplift.datasets.email_test import hillstrom
+from uplift.datasets.journey import complete_journey
 from uplift.datasets.plasmode import plasmode_campaign
-from uplift.errors import DefinitionError
+from uplift.errors import DefinitionError, PromotionRefused
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.models.train import train
 from uplift.progress import Steps
@@ -39,13 +39,25 @@ Step = tuple[str, Callable[[], object]]
 
 
 @dataclass(frozen=True)
+class Amount:
+    """Incremental profit over contacting nobody, in total, with its interval and the truth.
+
+    truth  None when it is not known
+    """
+
+    name: str
+    profit: float
+    ci: tuple[float, float]
+    truth: float | None
+
+
+@dataclass(frozen=True)
 class DemoResult(Result):
     """What the road ended in.
 
-    profit       incremental profit of the recommended policy over contacting nobody, in currency
-    true_profit  the planted truth of the same policy; None on real data
-    verdicts     what is proven, by question
-    files        what was written
+    money     what the recommended policy brings, then what the contact plan keeps of it
+    verdicts  what is proven, by question, and what became of the model
+    files     what was written
     """
 
     experiment: str
@@ -53,26 +65,24 @@ class DemoResult(Result):
     decision: str
     currency: str
     n_units: int
-    profit: float
-    profit_ci: tuple[float, float]
-    true_profit: float | None
+    money: tuple[Amount, ...]
     verdicts: Mapping[str, str]
     files: Mapping[str, str] = field(default_factory=dict)
 
     def table(self) -> Table:
         """The decision, the money, the truth beside it, and where everything is."""
-        low, high = (format_value(bound, "money") for bound in self.profit_ci)
-        profit = format_value(self.profit, "money")
-        rows = [
-            ("decision", self.decision),
-            ("incremental profit", f"{profit} {self.currency} (95 % interval {low} to {high})"),
-        ]
-        if self.true_profit is not None:
-            truth = format_value(self.true_profit, "money")
-            rows.append(("true value, planted", f"{truth} {self.currency}"))
-        rows += [*self.verdicts.items(), *self.files.items()]
+        known = any(amount.truth is not None for amount in self.money)
+        rows: list[tuple[str | float | None, ...]] = [("decision", self.decision, None)]
+        for amount in self.money:
+            profit, low, high = (format_value(x, "money") for x in (amount.profit, *amount.ci))
+            words = f"{profit} {self.currency} (95 % interval {low} to {high})"
+            rows.append((f"incremental profit, {amount.name}", words, amount.truth))
+        rows += [(name, words, None) for name, words in {**self.verdicts, **self.files}.items()]
+        columns = [Column("what"), Column("answer"), Column("true value", kind="money")]
+        if not known:
+            columns, rows = columns[:2], [row[:2] for row in rows]
         title = f"{self.experiment}: {self.n_units:,} customers"
-        return Table(title, (Column(""), Column("")), rows, note=self.label)
+        return Table(title, columns, rows, note=self.label)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,13 +218,22 @@ class Demo:
         self.campaign.log()
 
     @cached_property
-    def promotion(self) -> Promotion:
-        """The model in production from now on."""
-        return self.campaign.promote()
+    def promotion(self) -> Promotion | PromotionRefused:
+        """The model in production from now on, or why there is none."""
+        try:
+            return self.campaign.promote()
+        except PromotionRefused as refusal:
+            return refusal
+
+    @property
+    def promoted(self) -> Promotion | None:
+        """The promotion, if every gate passed."""
+        return self.promotion if isinstance(self.promotion, Promotion) else None
 
     def score(self) -> None:
-        """Score the customers as they are a month later."""
-        self.campaign.score(self.material.new_customers)
+        """Score the customers as they are a month later, if there is a champion to do it."""
+        if self.promoted is not None:
+            self.campaign.score(self.material.new_customers)
 
     def finish(self) -> None:
         """Record the decision and write the page."""
@@ -224,7 +243,7 @@ class Demo:
         road = replace(
             road_of(self.campaign),
             run=self.campaign.run,
-            promotion=self.promotion,
+            promotion=self.promoted,
             truth=self.truth,
             label=self.material.label,
         )
@@ -265,23 +284,34 @@ class Demo:
     @property
     def result(self) -> DemoResult:
         """Where the road ended."""
-        campaign, quality = self.campaign, self.campaign.quality
-        row = quality.recommended_policy
-        gain = [g for g in quality.gains if (g.policy, g.over) == (row.policy, "nobody")]
-        n_units = quality.n_units
-        value, ci = (gain[0].value, gain[0].ci) if gain else (0.0, (0.0, 0.0))
+        campaign = self.campaign
         return DemoResult(
             experiment=campaign.experiment.id,
             label=self.material.label,
             decision=self.decision,
             currency=campaign.experiment.money.currency,
-            n_units=n_units,
-            profit=n_units * value,
-            profit_ci=(n_units * ci[0], n_units * ci[1]),
-            true_profit=None if self.truth is None else self.truth.policy,
+            n_units=campaign.quality.n_units,
+            money=tuple(self._money()),
             verdicts=self._verdicts(),
             files=self._files(),
         )
+
+    def _money(self) -> Iterator[Amount]:
+        quality, truth = self.campaign.quality, self.truth
+        gains = {g.policy: g for g in quality.gains if g.over == "nobody"}
+        gain = gains.get(quality.recommended)
+        value, low, high = (gain.value, *gain.ci) if gain else (0.0, 0.0, 0.0)
+        n_units = quality.n_units
+        yield Amount(
+            "recommended policy",
+            n_units * value,
+            (n_units * low, n_units * high),
+            truth.policy if truth else None,
+        )
+        measured = self.campaign.contact_plan.measured
+        if measured is not None:
+            known = truth.plan if truth else None
+            yield Amount("contact plan", measured.profit, measured.ci, known)
 
     def _verdicts(self) -> dict[str, str]:
         quality = self.campaign.quality
@@ -290,7 +320,10 @@ class Demo:
             for arm in other.arms[1:]:
                 name = f"ranking by effect of {arm} on {outcome}"
                 verdicts[name] = other.ranking_verdict(arm)
-        return verdicts
+        if isinstance(self.promotion, PromotionRefused):
+            failed = ", ".join(check.name for check in self.promotion.checks)
+            return verdicts | {"promotion": f"refused: {failed}"}
+        return verdicts | {"champion": self.promotion.model_uri}
 
     def _files(self) -> dict[str, str]:
         campaign = self.campaign
@@ -300,11 +333,8 @@ class Demo:
             "contact plan": campaign.path("plan"),
             "scored customers": campaign.path("score"),
         }
-        files = {name: path.as_posix() for name, path in named.items()}
-        return files | {
-            "model": f"{self.promotion.model_uri} (champion)",
-            "MLflow": (self.root / "mlruns" / "mlflow.db").as_posix(),
-        }
+        files = {name: path.as_posix() for name, path in named.items() if path.is_file()}
+        return files | {"MLflow": (self.root / "mlruns" / "mlflow.db").as_posix()}
 
     def _open(self, experiment_id: str) -> Campaign:
         return Campaign(self.root / "experiments" / experiment_id, who=WHO)

@@ -37,6 +37,7 @@ class Candidate:
     loss            mean squared distance of `effects` to the doubly robust scores, less that of a
                     constant effect; negative is better than constant; None for a ranking
     loss_std_error  of the same
+    seconds         of its fits; None when it comes from files, which hold no times
     suite           the suite it belongs to, whose scores judge it
     """
 
@@ -47,7 +48,7 @@ class Candidate:
     model: Model
     loss: float | None = None
     loss_std_error: float | None = None
-    seconds: float = 0.0
+    seconds: float | None = None
     suite: "Suite | None" = field(default=None, repr=False)
 
 
@@ -102,16 +103,18 @@ class Suite(Result):
 
     def table(self) -> Table:
         """Candidates with their loss against a constant effect."""
-        columns = (
+        columns = [
             Column("candidate"),
             Column("kind"),
             Column("loss vs constant", kind="signed"),
             Column("std error", kind="number"),
             Column("seconds", kind="number"),
-        )
-        rows = [
+        ]
+        rows: list[tuple[str | float | None, ...]] = [
             (c.name, c.kind, c.loss, c.loss_std_error, c.seconds) for c in self.candidates.values()
         ]
+        if all(candidate.seconds is None for candidate in self.candidates.values()):
+            columns, rows = columns[:-1], [row[:-1] for row in rows]
         note = (
             f"Outcome {self.outcome}; best: {self.best.name}. Loss is the squared distance to the "
             "doubly robust scores, out of fold; below 0 is better than one effect for everyone."

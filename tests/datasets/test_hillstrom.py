@@ -5,7 +5,7 @@ import urllib.error
 
 import pytest
 
-from uplift.datasets import hillstrom as module
+from uplift.datasets import email_test as module
 from uplift.datasets.cards import card
 from uplift.datasets.email_test import hillstrom
 from uplift.errors import DataError

@@ -217,7 +217,6 @@ def _described(candidate: Candidate, *, folder: str | None) -> dict[str, Any]:
         "predicts": candidate.predicts,
         "loss": candidate.loss,
         "loss_std_error": candidate.loss_std_error,
-        "seconds": candidate.seconds,
         "folder": folder,
     }
 
@@ -283,5 +282,4 @@ def _candidate_from(
         model=model,
         loss=plain["loss"],
         loss_std_error=plain["loss_std_error"],
-        seconds=float(plain["seconds"]),
     )

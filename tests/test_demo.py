@@ -1,0 +1,108 @@
+"""The main job ends where it should, and in the same state however it was interrupted."""
+
+import shutil
+
+import pytest
+
+from uplift.demo import Demo, run_demo
+from uplift.files import file_digest
+from uplift.registry.registry import Registry
+from uplift.tracking.store import Tracking, alias_of
+
+N_CUSTOMERS = 4_000
+
+
+def new_project(root, folder):
+    shutil.copytree(
+        root / "experiments",
+        folder / "experiments",
+        ignore=lambda where, names: [n for n in names if "." in n and not n.endswith(".yaml")],
+    )
+    return folder
+
+
+def state_of(project):
+    """What a run leaves: files, registry states and actions, model and its place."""
+    files = {
+        str(path.relative_to(project)): file_digest(path)
+        for path in sorted((project / "experiments").rglob("*"))
+        if path.is_file() and "registry.db" not in path.name
+    }
+    registry = Registry(project / "experiments")
+    trail = [(row.experiment, row.action, row.to_state) for row in registry.history().rows]
+    champion = alias_of("spring_voucher", "champion", Tracking(project))
+    return files, trail, champion.version if champion else None
+
+
+@pytest.fixture(scope="module")
+def finished(root, tmp_path_factory):
+    project = new_project(root, tmp_path_factory.mktemp("finished"))
+    result = run_demo(project, n_customers=N_CUSTOMERS)
+    return project, result
+
+
+def test_the_demo_ends_with_the_decision_the_money_and_the_truth(finished):
+    project, result = finished
+    for amount in result.money:
+        assert amount.ci[0] < amount.profit < amount.ci[1]
+        assert amount.ci[0] < amount.truth < amount.ci[1]
+    assert "Semi-synthetic" in result.label
+    assert result.decision in result.table().text()
+    assert (project / "experiments" / "spring_voucher" / "report.html").is_file()
+
+
+def test_the_registry_is_whole_after_the_demo(finished):
+    project, _ = finished
+    registry = Registry(project / "experiments")
+    assert registry.state("spring_voucher") == "decided"
+    assert all(check.passed for check in registry.verify())
+
+
+def test_a_second_run_changes_nothing(finished):
+    project, first = finished
+    before = state_of(project)
+    assert run_demo(project, n_customers=N_CUSTOMERS).to_json() == first.to_json()
+    assert state_of(project) == before
+
+
+@pytest.mark.slow
+def test_interrupted_at_every_step_it_ends_in_the_same_state(root, tmp_path, finished):
+    project = new_project(root, tmp_path)
+    n_steps = len(Demo(project).steps)
+    for stop in range(1, n_steps):
+        walk(Demo(project, n_customers=N_CUSTOMERS), stop)
+    run_demo(project, n_customers=N_CUSTOMERS)
+    assert state_of(project) == state_of(finished[0])
+
+
+def test_where_nothing_is_proven_nobody_is_contacted_and_nothing_promoted(root, tmp_path):
+    result = run_demo(new_project(root, tmp_path), n_customers=600)
+    assert result.decision.startswith("Contact nobody")
+    assert result.verdicts["promotion"].startswith("refused: ")
+    assert "scored customers" not in result.files
+
+
+def test_interrupted_after_a_few_steps_it_ends_in_the_same_state(root, tmp_path, finished):
+    project = new_project(root, tmp_path)
+    for stop in (2, 5, 7):
+        walk(Demo(project, n_customers=N_CUSTOMERS), stop)
+    run_demo(project, n_customers=N_CUSTOMERS)
+    assert state_of(project) == state_of(finished[0])
+
+
+def walk(demo: Demo, n_steps: int) -> None:
+    """The first steps of a demo that is then given up."""
+    for _, work in demo.steps[:n_steps]:
+        work()
+
+
+@pytest.mark.slow
+def test_hillstrom_gives_the_published_verdicts(root, tmp_path, hillstrom_file, monkeypatch):
+    monkeypatch.setenv("UPLIFT_DATA", str(hillstrom_file))
+    result = run_demo(new_project(root, tmp_path), data="hillstrom")
+    assert result.decision.startswith("Mens email to everyone")
+    assert result.verdicts == {
+        "targeting for spend": "not proven",
+        "ranking by effect of mens_email on visit": "not proven",
+        "ranking by effect of womens_email on visit": "proven",
+    }
