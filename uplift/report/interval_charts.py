@@ -93,7 +93,7 @@ def intervals(
     return alt.layer(
         zero.encode(x="x:Q"),
         base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", title=axis, scale=alt.Scale(nice=True)), x2="high:Q", color=colour
+            x=alt.X("low:Q", title=axis, axis=alt.Axis(tickCount=8)), x2="high:Q", color=colour
         ),
         base.mark_point(size=90, strokeWidth=2, opacity=1).encode(
             x="value:Q", stroke=colour, fill=fill

@@ -19,7 +19,13 @@ WIDTH = 700  # px; a page column and a notebook cell both hold it
 PNG_SCALE = 2
 PADDING = {"left": 2, "top": 4, "right": 24, "bottom": 4}  # px
 
-PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--card)"}
+PAGE_COLOURS = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    PAPER: "var(--card)",
+    BLUE: "var(--accent)",
+}
 
 
 def styled(chart: Any) -> Any:
