@@ -109,6 +109,15 @@ def test_importing_the_package_is_quick_and_loads_no_heavy_library():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_no_room_has_the_name_of_a_public_name():
+    import uplift
+    import uplift.datasets
+
+    assert not set(uplift.__all__) & rooms_of_the_code()
+    modules = {path.stem for path in (PACKAGE / "datasets").glob("*.py")}
+    assert not set(uplift.datasets.__all__) & modules
+
+
 def test_every_public_name_can_be_loaded():
     import uplift
 

@@ -17,7 +17,7 @@ _MODULE_OF = {
     "load_experiment": "uplift.experiment",
     "Trial": "uplift.trial",
     "customer_view": "uplift.customers.view",
-    "design": "uplift.design.plan",
+    "design": "uplift.sizing.plan",
     "Registry": "uplift.registry.registry",
     "assign": "uplift.assignment.assign",
     "analyse": "uplift.analysis.analyse",
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from uplift.contacts.plan import plan_contacts as plan_contacts
     from uplift.contacts.policy import ContactPolicy as ContactPolicy
     from uplift.customers.view import customer_view as customer_view
-    from uplift.design.plan import design as design
     from uplift.economics import Economics as Economics
     from uplift.evaluation.quality import evaluate as evaluate
     from uplift.evaluation.roi import roi as roi
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
     from uplift.promotion import rollback as rollback
     from uplift.registry.registry import Registry as Registry
     from uplift.scoring import score as score
+    from uplift.sizing.plan import design as design
     from uplift.tracking.runs import log_run as log_run
     from uplift.trial import Trial as Trial
 

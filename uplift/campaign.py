@@ -20,7 +20,6 @@ from uplift.assignment.assign import assign, held_out
 from uplift.assignment.report import AssignmentReport, assignment_report
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
-from uplift.design.plan import Design, design
 from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
@@ -33,6 +32,7 @@ from uplift.promotion import Promotion, promote, rollback
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.scoring import Scored, score
+from uplift.sizing.plan import Design, design
 from uplift.suite import Suite
 from uplift.table import Result
 from uplift.tracking.runs import Run, log_run

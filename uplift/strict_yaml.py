@@ -86,6 +86,7 @@ def definition_error(error: ValidationError, document: Document) -> DefinitionEr
     key = ".".join(str(part) for part in path) or "definition"
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, DefinitionLike):
+        cause.__traceback__ = None  # pydantic's error would keep the caller's frames alive for ever
         return _error(document.name, document.line(path), cause.code, f"{key}: {cause}")
     found = first.get("input")
     shown = "" if isinstance(found, dict | list) or found is None else f", got {found!r}"

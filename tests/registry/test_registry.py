@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from uplift.checks import blocked_by
-from uplift.design.plan import design
 from uplift.errors import DataError, DefinitionError, StateError, UpliftError
 from uplift.experiment import Experiment, load_experiment
 from uplift.registry.registry import Registry
 from uplift.registry.states import STATES
+from uplift.sizing.plan import design
 
 ID = "hillstrom_email"
 

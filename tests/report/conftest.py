@@ -5,8 +5,8 @@ import pytest
 import uplift as up
 from uplift.contacts.policy import ContactPolicy
 from uplift.datasets.plasmode import plasmode_campaign
-from uplift.design.plan import design
 from uplift.report.road import Road, Truth
+from uplift.sizing.plan import design
 from uplift.table import Column, Table
 
 SPITEFUL = "<script>alert('x')</script> & \"co\""

@@ -29,11 +29,11 @@ Job = TypeVar("Job")
 Answer = TypeVar("Answer")
 
 STEP = 10  # rounds between two looks at the held-out rows
-FEWEST = 50  # x
+FEWEST = 50  # rounds of any fit: fewer would be chosen by the luck of the held-out rows
 PATIENCE = 40  # rounds without a better loss before a fit gives up
 HELD_OUT_PART = 5  # one row in five says how many rounds
 SPLIT_SEED = 1  # of the held-out rows; a fixed choice, so that a fit is a function of its rows
-SMALLEST_SHARE = 1e-15  # LightGBM's own bound of a probability
+SPLITTABLE = 8  # a leaf holds at most this part of the rows, so that a tree can split
 CHUNK = 16_384  # rows scored at a time; small enough to share between threads
 BINNING = {
     "max_bin": 255,
@@ -72,6 +72,11 @@ class Boosting:
         """The same with what a caller fixed; None leaves the default."""
         return Boosting(**(asdict(self) | {k: v for k, v in overrides.items() if v is not None}))
 
+    def for_rows(self, n_rows: int, *, smallest_leaf: int = 5) -> "Boosting":
+        """The same with leaves small enough for some splits on `n_rows` rows."""
+        largest = max(n_rows // SPLITTABLE, smallest_leaf)
+        return replace(self, min_data_in_leaf=min(self.min_data_in_leaf, largest))
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -87,10 +92,14 @@ def sizes_for(n_units: int) -> Sizes:
 
     n_units  units a model learns from
     """
-    leaves = 8 if n_units < 250_000 else 16
-    leaf = max(5, min(int(10 * n_units**0.4), n_units // 8))
-    size = Boosting(n_rounds=300, learning_rate=0.05, num_leaves=leaves, min_data_in_leaf=leaf)
-    return Sizes(pooled=size, arm=size, effect=size)
+    leaves = 4 if n_units < 50_000 else 8 if n_units < 250_000 else 16
+    leaf = int(20 * n_units**0.4)
+    size = Boosting(300, learning_rate=0.05, num_leaves=leaves, min_data_in_leaf=leaf)
+    size = size.for_rows(n_units)
+    if n_units < 50_000:
+        return Sizes(pooled=replace(size, num_leaves=8), arm=size, effect=size)
+    pooled = replace(size, learning_rate=0.1, min_data_in_leaf=leaf // 10)
+    return Sizes(pooled=pooled, arm=size, effect=size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,14 +203,14 @@ class Lesson:
 def grow(table: BinnedTable, lesson: Lesson, size: Boosting) -> Forest:
     """Grow one forest, with as many rounds as help on rows that it is not grown on.
 
-    A fifth of the lesson's own rows says how many rounds (none is an answer); the forest is then
-    grown on all of them. Rows outside the lesson are never looked at, so a fold that is predicted
-    has no say in it.
+    A fifth of the lesson's own rows says how many rounds; the forest is then grown on all of them.
+    Rows outside the lesson are never looked at, so a fold that is predicted has no say in it.
     """
-    n_rounds = _best_rounds(table, lesson, size)
-    if n_rounds == 0:  # a single leaf: the mean, or nothing to add to the start
-        size = replace(size, min_data_in_leaf=len(lesson.rows) + 1)
-    return Forest(_boosted(table, lesson, size, n_rounds=max(n_rounds, 1)).free_dataset())
+    booster = _booster(table, lesson, size)
+    for _ in range(_best_rounds(table, lesson, size)):
+        if booster.update():
+            break
+    return Forest(booster.free_dataset())
 
 
 def _best_rounds(table: BinnedTable, lesson: Lesson, size: Boosting) -> int:
@@ -213,9 +222,8 @@ def _best_rounds(table: BinnedTable, lesson: Lesson, size: Boosting) -> int:
     held_out, kept = lesson.part(np.sort(order[:cut])), lesson.part(np.sort(order[cut:]))
     inputs = table.inputs[held_out.rows]
     booster = _booster(table, kept, size)
-    raw = np.zeros(cut) if lesson.start is not None else np.full(cut, _flat_score(kept))
-    best, lowest = 0, held_out.loss(raw)
     raw = np.zeros(cut)
+    best, lowest = FEWEST, np.inf
     for done in range(STEP, size.n_rounds + 1, STEP):
         finished = any(booster.update() for _ in range(STEP))
         raw = raw + _sum_of(booster, inputs, first=done - STEP, count=STEP)
@@ -227,29 +235,12 @@ def _best_rounds(table: BinnedTable, lesson: Lesson, size: Boosting) -> int:
     return max(best, FEWEST)
 
 
-def _flat_score(lesson: Lesson) -> float:
-    """Raw score of a single leaf without a start."""
-    mean = float(np.average(lesson.target, weights=lesson.weight))
-    if lesson.objective == "regression":
-        return mean
-    share = min(max(mean, SMALLEST_SHARE), 1 - SMALLEST_SHARE)
-    return float(np.log(share / (1 - share)))
-
-
 def _sum_of(booster: Any, inputs: Array, *, first: int, count: int) -> Array:
     """What some rounds of a forest add, (n_rows,)."""
     part = booster.predict(
         inputs, raw_score=True, start_iteration=first, num_iteration=count, num_threads=1
     )
     return np.asarray(part, dtype=np.float64)
-
-
-def _boosted(table: BinnedTable, lesson: Lesson, size: Boosting, *, n_rounds: int) -> Any:
-    booster = _booster(table, lesson, size)
-    for _ in range(n_rounds):
-        if booster.update():
-            break
-    return booster
 
 
 def _booster(table: BinnedTable, lesson: Lesson, size: Boosting) -> Any:

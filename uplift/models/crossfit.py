@@ -281,8 +281,8 @@ def is_binary(outcome: Array) -> bool:
 
 def _fit_correction(sample: Sample, pooled: ArmModels, *, arm: int, size: Boosting) -> Forest:
     rows = sample.of_arm(arm)
-    # an arm of a few hundred units may still differ; a smaller one is left as the pooled model sees it
-    leaf = min(size.min_data_in_leaf, max(len(rows) // 4, SMALLEST_LEAF))
+    # some hundred units may correct the pooled model; fewer are left as it sees them
+    size = size.for_rows(len(rows), smallest_leaf=SMALLEST_LEAF)
     lesson = Lesson(
         rows,
         sample.outcome[rows],
@@ -290,7 +290,7 @@ def _fit_correction(sample: Sample, pooled: ArmModels, *, arm: int, size: Boosti
         start=pooled.raw(sample.table.inputs[rows], arm=arm),
         weight=sample.weights(rows),
     )
-    return grow(sample.table, lesson, replace(size, min_data_in_leaf=leaf))
+    return grow(sample.table, lesson, size)
 
 
 def _dr_outcomes(design: Design, outcome: Array, predicted: Array) -> Array:

@@ -229,7 +229,7 @@ class XLearner(_Boosted):
         gain = sample.outcome[rows] - filled_in
         target = gain if of > 0 else -gain
         lesson = Lesson(rows, target, weight=sample.weights(rows))
-        return grow(sample.table, lesson, size)
+        return grow(sample.table, lesson, size.for_rows(len(rows)))
 
     def effects(self, inputs: Array) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from uplift.analysis.report import AnalysisReport
 from uplift.campaign import Campaign
 from uplift.contacts.plan import ContactPlan
-from uplift.design.plan import Design
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.experiment import Experiment
 from uplift.files import file_digest
+from uplift.sizing.plan import Design
 from uplift.suite import Suite
 from uplift.table import Result, Table
 

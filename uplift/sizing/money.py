@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from uplift.design.baseline import Baseline
 from uplift.experiment import CONTROL, Arm, Experiment
+from uplift.sizing.baseline import Baseline
 
 
 @dataclass(frozen=True)

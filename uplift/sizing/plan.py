@@ -11,7 +11,10 @@ import pandas as pd
 
 from uplift.audience import eligible
 from uplift.checks import Check, warning
-from uplift.design.answers import (
+from uplift.errors import DefinitionError
+from uplift.experiment import Experiment
+from uplift.frames import read_frame, require_unique
+from uplift.sizing.answers import (
     Answer,
     Comparison,
     HoldoutOption,
@@ -19,11 +22,8 @@ from uplift.design.answers import (
     n_tests,
     one_test_confidence,
 )
-from uplift.design.baseline import Baseline, baseline_of
-from uplift.design.money import ArmPlan, arm_plan, holdout_cost, redemption_rate
-from uplift.errors import DefinitionError
-from uplift.experiment import Experiment
-from uplift.frames import read_frame, require_unique
+from uplift.sizing.baseline import Baseline, baseline_of
+from uplift.sizing.money import ArmPlan, arm_plan, holdout_cost, redemption_rate
 from uplift.table import Column, Result, Table, format_value
 
 MIN_ARM_UNITS = 2  # below, an arm has no spread

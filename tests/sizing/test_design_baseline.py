@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uplift.design.baseline import baseline_of
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import PlannedMetric
 from uplift.metrics import Metric
+from uplift.sizing.baseline import baseline_of
 
 
 def planned(**changes):

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from uplift.design.baseline import Baseline
 from uplift.errors import DefinitionError
 from uplift.experiment import Arm, Experiment, PlannedMetric
 from uplift.inference.power import bernoulli_variance, detectable_effect, power_of, required_units
+from uplift.sizing.baseline import Baseline
 from uplift.table import format_value
 
 HOLDOUT_SHARES = (0.5, 0.2, 0.1, 0.05, 0.01)  # control shares worth comparing

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import NormalIndPower
 
-from uplift.design.plan import design
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import experiment_from, load_experiment
+from uplift.sizing.plan import design
 from uplift.strict_yaml import parse_yaml
 
 TEXT = """
