@@ -200,9 +200,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A file of the folder itself, which must be there."""
+    """A file or folder directly in the folder, which must be there."""
     path = folder / name
-    if Path(name).name != name or not path.is_file():
+    if Path(name).name != name or name == ".." or not path.exists():
         raise DataError(
             f"{folder.name}: the file {name!r} is not there. Restore the folder, or train again.",
             code="FILE_MISSING",
@@ -270,7 +270,7 @@ def _candidate_from(
 ) -> Candidate:
     model: Any = UnstoredModel(str(plain["name"]))
     if plain["folder"] is not None:
-        place = str(plain["folder"])
+        place = _inside(source, str(plain["folder"])).name
         prefix = f"{place}/"
         written = {k: v for k, v in document["files"].items() if k.startswith(prefix)}
         model = load_model(source / place, {k.removeprefix(prefix): v for k, v in written.items()})
