@@ -30,6 +30,7 @@ _MODULE_OF = {
     "promote": "uplift.promotion",
     "rollback": "uplift.promotion",
     "score": "uplift.scoring",
+    "Tracking": "uplift.tracking.store",
     "Campaign": "uplift.campaign",
 }
 
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from uplift.scoring import score as score
     from uplift.sizing.plan import design as design
     from uplift.tracking.runs import log_run as log_run
+    from uplift.tracking.store import Tracking as Tracking
     from uplift.trial import Trial as Trial
 
 

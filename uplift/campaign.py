@@ -24,7 +24,7 @@ from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
 from uplift.experiment import Experiment, load_experiment
-from uplift.files import write_text
+from uplift.files import whole_file, write_text
 from uplift.frames import read_frame, write_parquet
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
@@ -183,8 +183,8 @@ class Campaign:
         table = read_frame(customers, what="customers")
         assigned = assign(self.experiment, table, excluded=excluded)
         report = assignment_report(self.experiment, assigned, table)
-        write_parquet(table, self.path("customers"))
-        write_parquet(assigned, self.path("assign"))
+        self._keep("customers", table)
+        self._keep("assign", assigned)
         self._advance("assigned", "arms drawn", files=("assign", "customers"))
         return report
 
@@ -194,8 +194,8 @@ class Campaign:
         table = read_frame(customers, what="customers")
         drawn = checked_assignment(self.experiment, assigned)
         report = assignment_report(self.experiment, drawn, table)
-        write_parquet(table, self.path("customers"))
-        write_parquet(drawn, self.path("assign"))
+        self._keep("customers", table)
+        self._keep("assign", drawn)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
 
@@ -210,7 +210,7 @@ class Campaign:
             self.read("customers"),
             missing=self.missing,
         )
-        write_parquet(table, self.path("ingest"))
+        self._keep("ingest", table)
         self._advance("live", "contacts were sent")
         self._advance("maturing", "outcomes arrived", files=("ingest",))
         self.__dict__["trial"] = trial
@@ -238,7 +238,7 @@ class Campaign:
         """
         self._require_state("analyse", "maturing")
         report = self.reading(as_of=as_of)
-        write_text(report.to_json(), self.path("analyse"))
+        self._keep("analyse", report)
         if report.provisional:
             self._record("analyse")
         else:
@@ -333,6 +333,15 @@ class Campaign:
     def _write(self, step: str, result: Result) -> None:
         write_text(result.to_json(), self.path(step))
         self._record(step)
+
+    def _keep(self, step: str, content: pd.DataFrame | Result) -> None:
+        """Write what a transition will fix; what was fixed before is never replaced by another."""
+        with whole_file(self.path(step)) as temporary:
+            if isinstance(content, pd.DataFrame):
+                digest = write_parquet(content, temporary)
+            else:
+                digest = write_text(content.to_json(), temporary)
+            self.registry.require_replaceable(self.experiment.id, step, digest)
 
     def _record(self, step: str) -> None:
         self.registry.record(self.experiment.id, step, self.path(step))

@@ -25,7 +25,6 @@ from uplift.models.train import train
 from uplift.progress import Steps
 from uplift.promotion import Promotion
 from uplift.report.page import write_report
-from uplift.report.plots import svg
 from uplift.report.road import Truth, road_of
 from uplift.report.words import policy_words
 from uplift.table import Column, Result, Table, format_value
@@ -214,7 +213,9 @@ class Demo:
             "returns": self.campaign.returns,
             "plan": self.campaign.contact_plan,
         }
-        self.campaign.figures = {f"{name}.svg": svg(r.plot()) for name, r in results.items()}
+        self.campaign.figures = {
+            f"{name}.svg": result.plot().svg() for name, result in results.items()
+        }
         self.campaign.log()
 
     @cached_property

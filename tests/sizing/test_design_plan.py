@@ -159,11 +159,13 @@ def test_only_eligible_customers_count_and_history_tells_what_the_covariate_save
 
 def test_a_guardrail_is_tested_on_one_side_against_its_margin(root):
     voucher = load_experiment(root / "experiments" / "spring_voucher")
+    planned = voucher.metrics.guardrails[0]
+    margin, mean = planned.margin, planned.expected_mean
     answer = design(voucher, spring_history()).answers[-1]
-    assert (answer.role, answer.sought_effect) == ("guardrail", 0.05)
-    error = np.sqrt(0.01 * 0.99 * 2 / 1_250)
+    assert (answer.role, answer.sought_effect) == ("guardrail", margin)
+    error = np.sqrt(mean * (1 - mean) * 2 / 1_250)
     assert answer.mde == pytest.approx((stats.norm.ppf(0.95) + stats.norm.ppf(0.8)) * error)
-    assert answer.power == pytest.approx(stats.norm.cdf(0.05 / error - stats.norm.ppf(0.95)))
+    assert answer.power == pytest.approx(stats.norm.cdf(margin / error - stats.norm.ppf(0.95)))
     assert "ruled out" in answer.words()
 
 

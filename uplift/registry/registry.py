@@ -213,6 +213,17 @@ class Registry:
             self._store(connection, experiment_id, file, fixed_by="")
             return file.sha256
 
+    def require_replaceable(self, experiment_id: str, name: str, sha256: str) -> None:
+        """Refuse bytes that would replace a file which a transition fixed with other ones.
+
+        To be asked before the file is written. Errors: ARTEFACT_FROZEN.
+        """
+        key = (artefacts.c.experiment == experiment_id) & (artefacts.c.name == name)
+        with self._database.read() as connection:
+            row = connection.execute(select(artefacts).where(key)).mappings().one_or_none()
+        if row is not None and row["fixed_by"] and row["sha256"] != sha256:
+            raise _frozen(experiment_id, name, row["fixed_by"])
+
     def artefact(self, experiment_id: str, name: str) -> Path:
         """Path of a recorded file, when its bytes are still those recorded.
 

@@ -3,53 +3,85 @@
 Titles say the finding, axes the unit. Marks differ in shape and fill as well as colour.
 """
 
+from dataclasses import dataclass, field
 from functools import singledispatch
+from pathlib import Path
 from typing import Any
 
 import altair as alt
 
 from uplift.analysis.report import AnalysisReport
 from uplift.contacts.plan import ContactPlan
-from uplift.errors import DataError
+from uplift.errors import DataError, DefinitionError
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
+from uplift.files import write_bytes
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.style import png, styled, svg
 from uplift.suite import Suite
 
-__all__ = ["draw", "png", "svg"]
-
 SPACING = 28  # px between two charts of one result
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A chart that shows itself as SVG in a notebook, without a network.
+
+    chart  the Altair chart: `picture.chart.interactive()` zooms where a network may be used
+    """
+
+    chart: Any = field(repr=False)
+
+    def svg(self) -> str:
+        """The picture as SVG text."""
+        return svg(self.chart)
+
+    def png(self) -> bytes:
+        """The picture as PNG bytes, on white."""
+        return png(self.chart)
+
+    def save(self, path: str | Path) -> str:
+        """Write an .svg or .png file; gives its SHA-256."""
+        kind = Path(path).suffix
+        if kind not in (".svg", ".png"):
+            raise DefinitionError(
+                f"A picture is saved as .svg or .png, got {Path(path).name!r}.",
+                code="FIGURE_NAME",
+            )
+        return write_bytes(self.png() if kind == ".png" else self.svg().encode(), path)
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+
 @singledispatch
-def draw(result: Any) -> Any:
+def draw(result: Any) -> Picture:
     """The chart of a result. Raises DataError (NOT_DRAWABLE) for one that has none."""
     raise DataError(f"{type(result).__name__} has no chart. Use its table().", code="NOT_DRAWABLE")
 
 
 @draw.register
-def _(report: AnalysisReport) -> Any:
-    return styled(effects(report))
+def _(report: AnalysisReport) -> Picture:
+    return Picture(styled(effects(report)))
 
 
 @draw.register
-def _(suite: Suite) -> Any:
-    return styled(losses(suite))
+def _(suite: Suite) -> Picture:
+    return Picture(styled(losses(suite)))
 
 
 @draw.register
-def _(quality: Quality) -> Any:
-    return styled(alt.vconcat(policies(quality), curves(quality), spacing=SPACING))
+def _(quality: Quality) -> Picture:
+    return Picture(styled(alt.vconcat(policies(quality), curves(quality), spacing=SPACING)))
 
 
 @draw.register
-def _(roi: Roi) -> Any:
-    return styled(alt.vconcat(spread(roi), depth(roi), spacing=SPACING))
+def _(roi: Roi) -> Picture:
+    return Picture(styled(alt.vconcat(spread(roi), depth(roi), spacing=SPACING)))
 
 
 @draw.register
-def _(plan: ContactPlan) -> Any:
-    return styled(alt.vconcat(channels(plan), against_rules(plan), spacing=SPACING))
+def _(plan: ContactPlan) -> Picture:
+    return Picture(styled(alt.vconcat(channels(plan), against_rules(plan), spacing=SPACING)))
