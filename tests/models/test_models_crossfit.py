@@ -59,7 +59,7 @@ def test_a_units_own_outcome_does_not_move_its_prediction():
 
 
 def test_the_mean_of_the_scores_is_the_aipw_effect():
-    trial = simulate(n_units=4000, n_arms=3, shares=(0.5, 0.3, 0.2), seed=4).trial
+    trial = simulate(n_units=1500, n_arms=3, shares=(0.5, 0.3, 0.2), seed=4).trial
     fitted = cross_fitted(trial)
     y, mean = trial.outcomes["outcome"], fitted.predicted["outcome"]
     effect = []
@@ -78,7 +78,7 @@ def test_the_mean_of_the_scores_is_the_aipw_effect():
 
 @pytest.mark.parametrize("outcome", ["binary", "revenue", "normal"])
 def test_scores_find_the_average_effect_under_confounded_but_known_propensities(outcome):
-    sim = simulate(n_units=4000, outcome=outcome, propensity="confounded", seed=5)
+    sim = simulate(n_units=3000, outcome=outcome, propensity="confounded", seed=5)
     scores = effect_scores(cross_fitted(sim.trial).dr_outcomes["outcome"])[:, 0]
     found = average(scores)
     assert abs(found.value - sim.average_effects[0]) < 4 * found.std_error
@@ -138,6 +138,7 @@ def test_too_few_units_for_the_folds_are_refused():
 HILLSTROM_VISIT = [(0.07659, 0.00339), (0.04523, 0.00323)]  # Welch: effect, standard error
 
 
+@pytest.mark.slow  # the same trial is trained fast in tests/evaluation
 def test_hillstrom_scores_agree_with_the_plain_effects_and_are_sharper(hillstrom_file):
     import pandas as pd
 

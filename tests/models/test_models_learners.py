@@ -197,14 +197,14 @@ def test_the_x_learner_trusts_the_side_with_more_units():
 
 
 def test_known_propensities_remove_the_bias_of_a_confounded_treatment():
-    sim = simulate(n_units=20_000, outcome="normal", propensity="confounded", seed=7)
+    sim = simulate(n_units=6000, outcome="normal", propensity="confounded", seed=7)
     trial = sim.trial
     y, X = trial.outcomes["outcome"], trial.features
     truth = sim.average_effects[0]
     naive = y[trial.arm == 1].mean() - y[trial.arm == 0].mean()
     known = ConstantEffect().fit(X, y, trial.arm, propensity=trial.propensity).effect_[0]
-    assert abs(naive - truth) > 0.1
-    assert abs(known - truth) < 0.08
+    assert abs(naive - truth) > 0.15
+    assert abs(known - truth) < 0.1
 
 
 def test_propensity_of_the_treatment_alone_will_do_for_two_arms(strong):
