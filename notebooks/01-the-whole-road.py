@@ -31,8 +31,10 @@ from pathlib import Path
 import uplift as up
 from uplift.datasets import complete_journey, plasmode_campaign
 
-project = Path(tempfile.mkdtemp())  # a project folder of its own; yours is the checkout
-shutil.copytree("../experiments", project / "experiments", ignore=shutil.ignore_patterns("*.db*"))
+project = Path(tempfile.mkdtemp())  # a folder of its own; yours is the checkout
+folder = shutil.copytree(
+    "../experiments", project / "experiments", ignore=shutil.ignore_patterns("*.db*")
+)
 
 # %% [markdown]
 # ## Real purchases become one row per customer
@@ -68,7 +70,8 @@ design
 
 # %%
 registry = up.Registry(project / "experiments")
-registry.seal(experiment, design)
+entry = registry.seal(experiment, design)
+entry.state
 
 # %% [markdown]
 # ## Arms are drawn by hash, outcomes come in
@@ -83,7 +86,10 @@ assigned.head()
 
 # %%
 report = up.analyse(experiment, assigned, outcomes, customers)
-print(report.decision.words)
+for sentence in report.decision.words:
+    print(sentence)
+
+# %%
 report.plot()
 
 # %%

@@ -109,6 +109,14 @@ def test_importing_the_package_is_quick_and_loads_no_heavy_library():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_every_result_shows_itself_as_its_table():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and "Result" in map(ast.unparse, node.bases):
+                for decorator in node.decorator_list:
+                    assert "repr=False" in ast.unparse(decorator), f"{path.name}: {node.name}"
+
+
 def test_no_room_has_the_name_of_a_public_name():
     import uplift
     import uplift.datasets

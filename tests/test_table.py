@@ -12,7 +12,7 @@ from uplift.checks import Check, blocked_by, checks_table, warning
 from uplift.table import Column, Result, Table, canonical_json, format_value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Answer(Result):
     value: float
     parts: np.ndarray
@@ -83,6 +83,7 @@ def test_json_refuses_what_it_cannot_hold():
 def test_a_result_shows_itself_as_text_and_html():
     answer = Answer(0.5, np.array([]))
     assert "+0.5000" in str(answer)
+    assert repr(answer) == str(answer)
     assert "<table" in answer._repr_html_()
 
 

@@ -24,7 +24,7 @@ NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "BOOLEAN", "HUGEINT")  # as type
 CSV_ENDINGS = (".csv", ".csv.gz")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MomentsTable(Result):
     """Moments of every cell, and the query that made them.
 

@@ -50,7 +50,7 @@ class Amount:
     truth: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DemoResult(Result):
     """What the road ended in.
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -112,6 +114,12 @@ def require_unique(units: pd.Series, *, what: str) -> None:
         f"{what}: one row per unit is expected. Aggregate first: sum, mean or first.",
         UNIT,
     )
+
+
+def rows_by_id(units: pd.Series, *, among: pd.Series) -> npt.NDArray[np.int64]:
+    """Row of `among` that holds each id, counted from 0; -1 where none does. Returns (n_units,)."""
+    places = pc.index_in(_arrow_text(units), value_set=_arrow_text(among))
+    return np.asarray(pc.fill_null(places, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def require_exportable(units: pd.Series, *, what: str) -> None:
@@ -307,6 +315,10 @@ def _composed(ids: pa.Array, *, column: str, what: str) -> pa.Array:
 
 def _one_chunk(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _arrow_text(ids: pd.Series) -> pa.Array:
+    return _one_chunk(pa.array(ids, type=pa.string()))
 
 
 def _first_line(error: Exception) -> str:

@@ -38,7 +38,7 @@ WHY = {PROMOTE: "every gate passed", ROLLBACK: "back to the champion before"}
 RESTORE = "Restore the model's files, or train and log again."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Promotion(Result):
     """What customers are scored with from now on.
 

@@ -17,7 +17,7 @@ from uplift.tracking.package import EXPECTED_PROFIT, RECOMMENDED, Package
 from uplift.tracking.store import ModelVersion, Tracking, resolve
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scored(Result):
     """Customers with the arm that is expected to earn most, and what it is expected to earn.
 

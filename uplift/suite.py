@@ -52,7 +52,7 @@ class Candidate:
     suite: "Suite | None" = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Suite(Result):
     """Candidates of one trial and the scores they share.
 

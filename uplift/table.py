@@ -160,6 +160,8 @@ class Result:
     def __str__(self) -> str:
         return self.table().text()
 
+    __repr__ = __str__  # subclasses are dataclasses with repr=False, so that this one is kept
+
     def _repr_html_(self) -> str:
         return self.table().html()
 

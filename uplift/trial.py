@@ -7,29 +7,27 @@ checked. Everything after it trusts the trial.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.checks import Check, warning
+from uplift.checks import Check
 from uplift.economics import Economics
 from uplift.errors import DataError
 from uplift.experiment import Experiment
-from uplift.frames import UNIT, personal_id_warning, read_frame, require_unique
-from uplift.metrics import Metric
+from uplift.frames import UNIT, personal_id_warning, read_frame, require_unique, rows_by_id
+from uplift.outcomes import Missing, joined_outcomes, refuse_not_finite
 from uplift.table import Column, Result, Table
 
-SMALL_ARM = 30  # units; below this a normal interval is doubtful
-DOMINANT_SHARE = 0.5  # of a metric's total held by one unit: the mean is that unit's story
 NOT_FEATURES = frozenset({UNIT, "as_of", "household", "cluster", "arm", "propensity", "stratum"})
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trial(Result):
     """Features, arm and outcomes of n units.
 
@@ -64,7 +62,7 @@ class Trial(Result):
         _check_arms(self)
         _check_propensity(self.propensity)
         for name, values in self.outcomes.items():
-            _refuse_not_finite(values, column=name)
+            refuse_not_finite(values, column=name)
 
     @classmethod
     def join(
@@ -74,7 +72,7 @@ class Trial(Result):
         outcomes: Any,
         customers: Any = None,
         *,
-        missing: Literal["refuse", "zero", "drop"] = "refuse",
+        missing: Missing = "refuse",
     ) -> "Trial":
         """Join a registered experiment's assignment, outcomes and customers by `unit`.
 
@@ -135,39 +133,13 @@ class Trial(Result):
 
 
 def join_outcomes(
-    experiment: Experiment,
-    assigned: Any,
-    outcomes: Any,
-    *,
-    missing: Literal["refuse", "zero", "drop"] = "refuse",
+    experiment: Experiment, assigned: Any, outcomes: Any, *, missing: Missing = "refuse"
 ) -> tuple[pd.DataFrame, tuple[Check, ...]]:
     """One row per assigned unit with its arm and outcomes, and the warnings met on the way."""
     assignment = checked_assignment(experiment, assigned)
-    table = read_frame(outcomes, what="outcomes", require=experiment.outcome_columns)
-    require_unique(table[UNIT], what="outcomes")
-    notices = [notice for notice in (personal_id_warning(assignment[UNIT]),) if notice]
-    unknown = ~table[UNIT].isin(assignment[UNIT])
-    if unknown.any():
-        notices.append(
-            warning(
-                "EXPOSED_UNASSIGNED",
-                value=int(unknown.sum()),
-                remedy="These units have outcomes but no assignment; they are left out, never "
-                "counted as control. Find out where they come from.",
-            )
-        )
-    values = table[[UNIT, *experiment.outcome_columns]]
-    joined = assignment.merge(values, on=UNIT, how="left", validate="one_to_one")
-    columns = list(experiment.outcome_columns)
-    if missing == "drop":
-        joined = joined[joined[columns].notna().all(axis=1)].reset_index(drop=True)
-    for name in columns:
-        fill = 0.0 if missing == "zero" else None
-        joined[name] = _outcome_column(joined[name], name, fill=fill)
-    for metric in experiment.all_metrics:
-        _check_metric_values(metric, joined[metric.column].to_numpy(np.float64))
-        notices += _dominance(metric, joined[metric.column].to_numpy(np.float64))
-    return joined, tuple(notices)
+    joined, notices = joined_outcomes(experiment, assignment, outcomes, missing=missing)
+    personal = personal_id_warning(assignment[UNIT])
+    return joined, (*([personal] if personal else []), *notices)
 
 
 def checked_assignment(experiment: Experiment, assigned: Any) -> pd.DataFrame:
@@ -205,18 +177,19 @@ def features_of(units: pd.Series, customers: Any) -> pd.DataFrame:
         return pd.DataFrame(index=range(len(units)))
     table = read_frame(customers, what="customers")
     require_unique(table[UNIT], what="customers")
-    aligned = units.to_frame().merge(table, on=UNIT, how="left", indicator=True)
-    absent = (aligned.pop("_merge") != "both").to_numpy()
-    if absent.any():
+    row = rows_by_id(units, among=table[UNIT])
+    absent = np.flatnonzero(row < 0)
+    if len(absent):
         raise DataError(
-            f"customers: {int(absent.sum())} assigned unit(s) have no row here. "
+            f"customers: {len(absent)} assigned unit(s) have no row here. "
             "Give the customer table that the assignment was made from.",
             code="FEATURE_ROWS_MISSING",
             column=UNIT,
-            count=int(absent.sum()),
-            rows=[int(row) + 1 for row in np.flatnonzero(absent)[:5]],
+            count=len(absent),
+            rows=(absent[:5] + 1).tolist(),
         )
-    return aligned[[name for name in aligned.columns if name not in NOT_FEATURES]]
+    names = [name for name in table.columns if name not in NOT_FEATURES]
+    return table[names].take(row).reset_index(drop=True)
 
 
 def _check_arm_labels(labels: pd.Series, known: Sequence[str]) -> None:
@@ -248,89 +221,19 @@ def _check_one_arm_per_unit(table: pd.DataFrame) -> None:
     if not repeated.any():
         return
     n_arms = table[repeated].groupby(UNIT)["arm"].nunique()
-    torn = int((n_arms > 1).sum())
-    if torn:
+    torn = n_arms.index[n_arms > 1]
+    if len(torn):
+        rows = np.flatnonzero(table[UNIT].isin(torn)) + 1
         raise DataError(
-            f"assignment: {torn} unit(s) are in two arms ({torn / table[UNIT].nunique():.2%}). "
-            "Remove both rows of each, and record that you did.",
+            f"assignment: {len(torn)} unit(s) are in two arms "
+            f"({len(torn) / table[UNIT].nunique():.2%} of all), first in rows "
+            f"{', '.join(map(str, rows[:5]))}. Remove both rows of each, and record that you did.",
             code="ID_TWO_ARMS",
             column=UNIT,
-            count=torn,
-            rows=[int(row) + 1 for row in np.flatnonzero(repeated.to_numpy())[:5]],
+            count=len(torn),
+            rows=rows[:5].tolist(),
         )
     require_unique(table[UNIT], what="assignment")
-
-
-def _outcome_column(column: pd.Series, name: str, *, fill: float | None) -> Array:
-    if not (
-        pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype)
-    ):
-        found = next((value for value in column if isinstance(value, str)), column.iloc[0])
-        raise DataError(
-            f"outcomes: column {name!r} must hold numbers, found {found!r}. "
-            "Write numbers with a decimal point and no currency sign.",
-            code="OUTCOME_NOT_NUMERIC",
-            column=name,
-        )
-    values = column.to_numpy(np.float64)
-    if fill is not None:
-        values = np.where(np.isnan(values), fill, values)
-    missing = np.flatnonzero(np.isnan(values))
-    if len(missing):
-        raise DataError(
-            f"outcomes: column {name!r} is missing for {len(missing)} assigned unit(s), first in "
-            f"row {missing[0] + 1}. Say what a missing outcome means: missing='zero' or 'drop'.",
-            code="OUTCOME_MISSING",
-            column=name,
-            count=len(missing),
-            rows=[int(row) + 1 for row in missing[:5]],
-        )
-    _refuse_not_finite(values, column=name)
-    return values
-
-
-def _refuse_not_finite(values: Array, *, column: str) -> None:
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if len(wrong):
-        raise DataError(
-            f"outcomes: column {column!r} is not finite in {len(wrong)} row(s), first in row "
-            f"{wrong[0] + 1}. Repair the source.",
-            code="OUTCOME_NOT_FINITE",
-            column=column,
-            count=len(wrong),
-            rows=[int(row) + 1 for row in wrong[:5]],
-        )
-
-
-def _check_metric_values(metric: Metric, values: Array) -> None:
-    if metric.kind != "proportion":
-        return
-    wrong = np.flatnonzero((values != 0) & (values != 1))
-    if len(wrong):
-        raise DataError(
-            f"outcomes: {metric.key} is a proportion, so {metric.column!r} must be 0 or 1; found "
-            f"{values[wrong[0]]:g} and {len(wrong) - 1} more. Recode it or define it as a mean.",
-            code="OUTCOME_NOT_BINARY",
-            column=metric.column,
-            count=len(wrong),
-            rows=[int(row) + 1 for row in wrong[:5]],
-        )
-
-
-def _dominance(metric: Metric, values: Array) -> list[Check]:
-    total = float(np.abs(values).sum())
-    if metric.kind == "proportion" or total == 0 or len(values) < SMALL_ARM:
-        return []
-    share = float(np.abs(values).max() / total)
-    if share < DOMINANT_SHARE:
-        return []
-    return [
-        warning(
-            "OUTCOME_DOMINATED",
-            value=share,
-            remedy=f"One unit holds {share:.0%} of {metric.column}; read the effect without it.",
-        )
-    ]
 
 
 def _check_lengths(trial: Trial) -> None:

@@ -57,7 +57,7 @@ class ProfitDifference:
     estimate: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Money(Result):
     """Incremental profit per treatment, and of every treatment over every other."""
 

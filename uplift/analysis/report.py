@@ -12,7 +12,7 @@ from uplift.checks import Check, blocked_by
 from uplift.table import Column, Result, Table, format_value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AnalysisReport(Result):
     """An experiment read by its plan.
 

@@ -65,7 +65,7 @@ class Balance:
     p_value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AssignmentReport(Result):
     """The steps in their order, the arms, the balance of covariates and the checks."""
 

@@ -30,7 +30,7 @@ from uplift.frames import UNIT, clean_units, read_frame
 from uplift.table import Column, Result, Table
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ContactPlan(Result):
     """One action per unit or none.
 

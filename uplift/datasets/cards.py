@@ -7,7 +7,7 @@ from uplift.errors import DefinitionError
 from uplift.table import Column, Result, Table, format_value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Card(Result):
     """A data set in one page.
 

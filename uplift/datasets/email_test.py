@@ -41,7 +41,7 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Hillstrom(Result):
     """The test as the road's three tables, one row per customer in each.
 

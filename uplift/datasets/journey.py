@@ -25,7 +25,7 @@ TABLES = (*DEFAULT_TABLES, "coupons", "products", "promotions")  # promotions: 2
 DISCOUNTS = ["retail_disc", "coupon_disc", "coupon_match_disc"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CompleteJourney(Result):
     """The tables that were read.
 

@@ -34,7 +34,7 @@ HORIZON_DAYS = 182  # the four weeks begin within the half year after as_of
 ELIGIBLE = "n_baskets_182d"  # at least 1: bought in the half year before
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plasmode(Result):
     """Customers, and what each would do under each arm.
 

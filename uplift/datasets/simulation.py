@@ -28,7 +28,7 @@ CONFOUNDING = 0.6  # change of an arm's log odds per standard deviation of its d
 CLUSTER_CORRELATION = 0.3  # of the unexplained part of two members' outcomes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SimulatedTrial(Result):
     """A trial and its truth.
 

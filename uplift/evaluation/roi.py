@@ -65,7 +65,7 @@ class ArmTotal:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Roi(Result):
     """Return of every unit and arm under one candidate.
 

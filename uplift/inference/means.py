@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 LOG_RATIO_STD_ERRORS = 3.0  # a control mean nearer to 0 than this makes a log ratio unreliable
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Estimate(Result):
     """Treatment minus control with its uncertainty.
 

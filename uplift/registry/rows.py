@@ -16,7 +16,7 @@ from uplift.table import Column, Result, Table
 Row = Mapping[str, Any] | RowMapping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entry(Result):
     """An experiment as the registry knows it."""
 
@@ -32,7 +32,7 @@ class Entry(Result):
         return Entries((self,)).table()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entries(Result):
     """All experiments, by id."""
 

@@ -37,7 +37,7 @@ class AuditRow:
     hash: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class History(Result):
     """Rows of the trail, oldest first."""
 

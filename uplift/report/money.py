@@ -33,7 +33,7 @@ class MoneyRow:
     truth: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Money(Result):
     """Total incremental profit of every arm, of the recommended policy and of the contact plan."""
 

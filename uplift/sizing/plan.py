@@ -31,7 +31,7 @@ MIN_ARM_UNITS = 2  # below, an arm has no spread
 Baselines = dict[str, Baseline]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Design(Result):
     """What the experiment can and cannot answer, and what it costs.
 

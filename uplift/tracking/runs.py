@@ -47,7 +47,7 @@ BATCH = 500  # metrics in one call; servers take at most 1,000
 DIGEST_SHOWN = 32  # characters of a data digest that MLflow's data sets can hold
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(Result):
     """A training as MLflow holds it.
 

@@ -125,6 +125,7 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"mlflow\.")
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"mlflow\.")
+        warnings.filterwarnings("ignore", message="IProgress not found")  # in notebooks, by tqdm
         warnings.filterwarnings("ignore", message=r".*Any type hint is inferred as AnyType")
         for logger in loggers:
             logger.setLevel(logging.ERROR)
