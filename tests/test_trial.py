@@ -43,7 +43,9 @@ def assignment(**changes) -> pd.DataFrame:
 
 
 def outcomes(**changes) -> pd.DataFrame:
-    return pd.DataFrame({"unit": UNITS, "spend": np.arange(8.0), "visit": [0, 1] * 4} | changes)
+    return pd.DataFrame(
+        {"unit": UNITS, "spend": np.arange(8.0), "visit": [0, 0, 1, 1] * 2} | changes
+    )
 
 
 def join(assigned=None, result=None, customers=None, **options) -> Trial:
@@ -111,6 +113,60 @@ def test_a_missing_outcome_is_zero_or_dropped_only_when_said_so():
     assert join(result=outcomes().head(7), missing="drop").n_units == 7
 
 
+@pytest.mark.parametrize("missing", ["zero", "drop"])
+def test_true_and_false_with_gaps_are_outcomes_too(missing):
+    flags = [True, False, False, True, True, False, True, None]
+    for visit in (pd.array(flags, dtype="boolean"), pd.array(flags, dtype=object)):
+        trial = join(result=outcomes(visit=visit), missing=missing)
+        assert trial.outcomes["visit"].sum() == 4
+    late = outcomes(visit=[bool(flag) for flag in flags]).head(7)  # a row that is not there
+    assert join(result=late, missing=missing).outcomes["visit"].sum() == 4
+
+
+def test_an_outcome_that_is_a_function_of_the_arm_is_refused():
+    with pytest.raises(DataError, match="0 for all of control and 1 for all of voucher") as error:
+        join(result=outcomes(visit=[0, 1] * 4))
+    assert error.value.code == "OUTCOME_EQUALS_ARM"
+
+
+ASSIGNED_AT = pd.Timestamp("2017-07-03T08:00", tz="Europe/Paris")  # the launch
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "code"),
+    [
+        (["2017-07-03T07:59:59", *[None] * 7], "OUTCOME_BEFORE_ASSIGNMENT"),
+        ([None, "2017-07-03T05:59:59Z", *[None] * 6], "OUTCOME_BEFORE_ASSIGNMENT"),
+        (["2017-07-02", *["2017-07-09"] * 7], "OUTCOME_BEFORE_ASSIGNMENT"),
+        (["yesterday", *["2017-07-09"] * 7], "TIME_INVALID"),
+        ([1499000000.0, *[None] * 7], "TIME_INVALID"),
+        (["2017-10-29T02:30", *["2017-07-09T09:00"] * 7], "TIME_AMBIGUOUS"),
+        (["2017-07-03T08:00:00", *[None] * 7], None),
+        (["2017-07-03T06:00:00Z", *[None] * 7], None),
+        (["2017-07-03"] * 8, None),  # a day without a time: the day of the assignment counts
+        ([None] * 8, None),
+    ],
+)
+@pytest.mark.parametrize("assigned_at", [{}, {"assigned_at": ASSIGNED_AT}])
+def test_an_outcome_from_before_the_assignment_is_refused(occurred_at, code, assigned_at):
+    given = outcomes(occurred_at=occurred_at)
+    if code is None:
+        assert join(assignment(**assigned_at), given).n_units == 8
+        return
+    with pytest.raises(DataError) as error:
+        join(assignment(**assigned_at), given)
+    assert error.value.code == code
+    if code == "OUTCOME_BEFORE_ASSIGNMENT":
+        assert error.value.count == 1
+
+
+def test_a_refusal_names_the_rows_of_the_table_at_fault():
+    shuffled = outcomes(spend=[*np.arange(7.0), np.inf]).iloc[::-1]
+    with pytest.raises(DataError, match="first in row 1") as error:
+        join(result=shuffled)
+    assert error.value.rows == (1,)
+
+
 def test_returns_are_negative_revenue_and_welcome():
     assert join(result=outcomes(spend=[-3.0, *range(7)])).outcomes["spend"][0] == -3
 
@@ -119,7 +175,7 @@ def test_outcomes_of_the_unassigned_are_left_out_and_counted():
     more = pd.concat([outcomes(), outcomes(unit=[f"x{i}" for i in range(8)])])
     trial = join(result=more)
     assert trial.n_units == 8
-    assert [(note.code, note.value) for note in trial.notices] == [("EXPOSED_UNASSIGNED", 8)]
+    assert ("EXPOSED_UNASSIGNED", 8) in [(note.code, note.value) for note in trial.notices]
 
 
 def test_one_dominant_customer_is_pointed_out():
@@ -133,7 +189,7 @@ def test_one_dominant_customer_is_pointed_out():
 def test_personal_ids_are_pointed_out():
     units = [f"ann{i}@example.com" for i in range(8)]
     trial = join(assignment(unit=units), outcomes(unit=units))
-    assert [note.code for note in trial.notices] == ["ID_LOOKS_PII"]
+    assert "ID_LOOKS_PII" in [note.code for note in trial.notices]
 
 
 def test_a_customer_without_features_is_refused():

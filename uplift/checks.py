@@ -6,7 +6,7 @@ Sample ratio, guardrails, promotion gates, data warnings and alerts all answer t
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from uplift.table import Column, Table
+from uplift.table import Column, Table, format_value
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Check:
         if self.passed:
             return "ok"
         return "failed" if self.blocking else "warning"
+
+    @property
+    def line(self) -> str:
+        """The check in one line, e.g. `warning ID_LOOKS_PII (3): Replace …`."""
+        found = "" if self.value is None else f" ({format_value(self.value, 'plain')})"
+        return f"{self.verdict} {self.code or self.name}{found}: {self.remedy}"
 
 
 def warning(code: str, *, value: float | int | str | None, remedy: str) -> Check:

@@ -142,6 +142,11 @@ class Result:
         """The result as a table."""
         raise TypeError(f"{type(self).__name__} defines no table().")
 
+    def remarks(self) -> list[str]:
+        """What is always shown with the numbers: a line per failed check and per warning."""
+        found = [check for name in ("checks", "notices") for check in getattr(self, name, ())]
+        return [check.line for check in found if not check.passed]
+
     def plot(self) -> Any:
         """The result as a chart (drawn by the report room, which is loaded on first use)."""
         return import_module(DRAWER).draw(self)
@@ -158,12 +163,13 @@ class Result:
         return canonical_json(self.to_dict())
 
     def __str__(self) -> str:
-        return self.table().text()
+        return "\n".join([self.table().text(), *self.remarks()])
 
     __repr__ = __str__  # subclasses are dataclasses with repr=False, so that this one is kept
 
     def _repr_html_(self) -> str:
-        return self.table().html()
+        notes = (f'<p class="note">{escape(remark)}</p>' for remark in self.remarks())
+        return self.table().html() + "".join(notes)
 
 
 def format_value(value: Any, kind: str) -> str:

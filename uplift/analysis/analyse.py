@@ -11,12 +11,13 @@ from scipy import stats
 from uplift.analysis.decision import decide
 from uplift.analysis.effects import GUARDRAIL, effect_checks, effect_rows
 from uplift.analysis.money import money_of
-from uplift.analysis.readings import Missing, Readings, read
+from uplift.analysis.readings import Readings, read
 from uplift.analysis.report import AnalysisReport
 from uplift.checks import Check, warning
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 from uplift.inference.sample_ratio import check_sample_ratio
+from uplift.outcomes import Missing
 
 ATTRITION_P_VALUE = 0.001  # as strict as the sample ratio: both say that the arms are not alike
 
@@ -44,7 +45,8 @@ def analyse(
 
     Raises DataError: ARM_UNKNOWN, ARM_NULL, ARM_MISSING, ARM_TOO_SMALL, ID_TWO_ARMS, ID_DUPLICATE,
     OUTCOME_MISSING, OUTCOME_NOT_FINITE, OUTCOME_NOT_NUMERIC, OUTCOME_NOT_BINARY,
-    OUTCOME_EQUALS_ARM, FEATURE_ROWS_MISSING, PROPENSITY_MISMATCH and those of the ids.
+    OUTCOME_EQUALS_ARM, OUTCOME_BEFORE_ASSIGNMENT, FEATURE_ROWS_MISSING,
+    PROPENSITY_MISMATCH and those of the ids.
     """
     read_at = _moment(as_of, experiment)
     provisional = (read_at or datetime.now(UTC)) < experiment.schedule.closes_at

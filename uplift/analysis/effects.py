@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uplift.analysis.readings import Method, Readings
+from uplift.analysis.readings import Method, Readings, winsorised
 from uplift.checks import Check, warning
-from uplift.errors import DataError
 from uplift.experiment import Experiment, PlannedMetric
 from uplift.inference.means import Estimate
 from uplift.inference.multiplicity import holm
+from uplift.outcomes import refuse_function_of_arm
 
 GUARDRAIL = "guardrail"
 PROVEN = ("better", "worse", "within margin")
@@ -34,6 +34,8 @@ class EffectRow:
     p_adjusted  Holm over the family; nan for guardrails and where nothing varies
     worst       guardrails: one-sided bound of the harm, in the metric's unit; else nan
     margin      guardrails: largest harm accepted; else None
+    winsorised  when one unit holds most of the metric: the effect with that unit cut to the next
+                largest magnitude, `cap`; else both None. Shown beside, never used for the verdict
     verdict     better · worse · not proven · no information; for guardrails: within margin · harm
                 not excluded
     """
@@ -51,6 +53,8 @@ class EffectRow:
     worst: float
     margin: float | None
     verdict: str
+    cap: float | None = None
+    winsorised: Estimate | None = None
 
     @property
     def proven(self) -> bool:
@@ -141,12 +145,11 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
     unadjusted = readings.estimate(metric.key, treatment, method=plain)
     constant = unadjusted.std_error == 0
     if constant and unadjusted.effect != 0:
-        raise DataError(
-            f"outcomes: {metric.column!r} is {unadjusted.control_mean:g} for all of control and "
-            f"{unadjusted.treatment_mean:g} for all of {treatment}: it is a function of the arm, "
-            "not an outcome. Check how the column is made.",
-            code="OUTCOME_EQUALS_ARM",
-            column=metric.column,
+        refuse_function_of_arm(
+            metric.column,
+            control=unadjusted.control_mean,
+            treatment=unadjusted.treatment_mean,
+            arm=treatment,
         )
     proportion = metric.kind == "proportion" and not (constant and role != GUARDRAIL)
     method = readings.method(metric.key, treatment, proportion=proportion)
@@ -164,9 +167,17 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
         worst=float("nan"),
         margin=planned.margin if role == GUARDRAIL else None,
         verdict="no information",
+        cap=readings.caps.get(metric.key),
+        winsorised=_winsorised(metric.key, treatment, method, readings),
     )
     row = replace(row, estimate=readings.estimate(metric.key, treatment, method=row.method))
     return _guarded(row, readings) if role == GUARDRAIL else row
+
+
+def _winsorised(metric: str, treatment: str, method: Method, readings: Readings) -> Estimate | None:
+    if metric not in readings.caps:
+        return None
+    return readings.estimate(winsorised(metric), treatment, method=method)
 
 
 def _guarded(row: EffectRow, readings: Readings) -> EffectRow:

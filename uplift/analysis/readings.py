@@ -4,7 +4,7 @@ Everything after this works on moments. Units are counted once here, in arms, an
 clusters were randomised.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,10 +22,10 @@ from uplift.inference.moments import Moments
 from uplift.inference.proportions import score
 from uplift.inference.ratios import ratio
 from uplift.inference.regression_adjustment import covariances_for, lin
-from uplift.trial import SMALL_ARM, checked_assignment, features_of, join_outcomes
+from uplift.outcomes import SMALL_ARM, Missing, metric_values, winsorising_cap
+from uplift.trial import checked_assignment, features_of, join_outcomes
 
 Array = npt.NDArray[np.float64]
-Missing = Literal["refuse", "zero", "drop"]
 Method = Literal["Welch", "Lin", "score", "by cluster"]
 
 VALUE = "money: value"  # the outcome in currency
@@ -41,12 +41,15 @@ class Readings:
 
     moments     by arm, of units, or of cluster totals where clusters were randomised
     covariates  by reading: columns of the moments that adjust it, maybe none
+    caps        by metric key, where one unit holds most of it: the magnitude that the reading
+                `winsorised(key)` is cut to
     assigned    units per arm as assigned; `randomised` counts clusters where those were drawn
     analysed    units per arm with outcomes
     """
 
     moments: Mapping[str, Moments]
     covariates: Mapping[str, tuple[str, ...]]
+    caps: Mapping[str, float]
     assigned: Mapping[str, int]
     randomised: Mapping[str, int]
     analysed: Mapping[str, int]
@@ -105,8 +108,8 @@ def read(
     joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
     everyone = checked_assignment(experiment, assigned) if missing == "drop" else joined
     analysed = _counts(joined["arm"], experiment)
-    checks = [*notices, *_arm_sizes(analysed, experiment)]
-    readings = _outcome_readings(experiment, joined)
+    caps = _caps(experiment, joined)
+    readings = _outcome_readings(experiment, joined, caps)
     adjusting, more = _covariates(experiment, joined, customers)
     frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
     clustered = experiment.cluster is not None
@@ -117,13 +120,14 @@ def read(
     return Readings(
         moments={arm: moments[arm] for arm in experiment.arm_names},
         covariates={} if clustered else adjusting.by_reading,
+        caps=caps,
         assigned=_counts(everyone["arm"], experiment),
         randomised=_randomised(everyone, experiment),
         analysed=analysed,
         clustered=clustered,
         confidence=experiment.analysis.confidence,
         data_digest=frame_digest(joined),
-        checks=(*checks, *more),
+        checks=(*notices, *more),
     )
 
 
@@ -135,11 +139,11 @@ class _Adjusting:
     by_reading: Mapping[str, tuple[str, ...]]
 
 
-def _outcome_readings(experiment: Experiment, joined: pd.DataFrame) -> dict[str, Array]:
-    readings = {}
-    for metric in experiment.all_metrics:
-        values = joined[metric.column].to_numpy(np.float64)
-        readings[metric.key] = values if metric.cap is None else np.minimum(values, metric.cap)
+def _outcome_readings(
+    experiment: Experiment, joined: pd.DataFrame, caps: Mapping[str, float]
+) -> dict[str, Array]:
+    readings = {metric.key: metric_values(metric, joined) for metric in experiment.all_metrics}
+    readings |= {winsorised(key): np.clip(readings[key], -cap, cap) for key, cap in caps.items()}
     economics = experiment.economics
     value = joined[economics.value_outcome].to_numpy(np.float64)
     redemption = np.zeros(len(joined))
@@ -148,6 +152,19 @@ def _outcome_readings(experiment: Experiment, joined: pd.DataFrame) -> dict[str,
         redemption = cost * joined[economics.redemption_outcome].to_numpy(np.float64)
     gross = economics.margin_rate * value - redemption
     return readings | {VALUE: value, REDEMPTION: redemption, GROSS: gross}
+
+
+def winsorised(key: str) -> str:
+    """The reading of a metric with its one dominating unit cut to the next largest."""
+    return f"{key} winsorised"
+
+
+def _caps(experiment: Experiment, joined: pd.DataFrame) -> dict[str, float]:
+    found = {
+        metric.key: winsorising_cap(metric, metric_values(metric, joined))
+        for metric in experiment.all_metrics
+    }
+    return {key: cap for key, cap in found.items() if cap is not None}
 
 
 def _covariates(
@@ -168,7 +185,7 @@ def _covariates(
         if len(made) > 1 and not set(made) <= set(columns):
             checks.append(_partly_missing(name, made))
         columns |= made
-        by_reading[metric.key] = tuple(made)
+        by_reading |= dict.fromkeys((metric.key, winsorised(metric.key)), tuple(made))
         if metric.column == experiment.money.value and GROSS not in by_reading:
             by_reading |= dict.fromkeys((VALUE, REDEMPTION, GROSS), tuple(made))
     return _Adjusting(columns, by_reading), checks
@@ -208,6 +225,7 @@ def _unit_moments(
     pairs = [
         pair
         for reading, covariates in adjusting.by_reading.items()
+        if reading in readings
         for pair in covariances_for([reading], covariates)
     ]
     table = aggregate(
@@ -247,30 +265,6 @@ def _randomised(assignment: pd.DataFrame, experiment: Experiment) -> dict[str, i
         return _counts(assignment["arm"], experiment)
     found = assignment.groupby("arm")["cluster"].nunique()
     return {arm: int(found.get(arm, 0)) for arm in experiment.arm_names}
-
-
-def _arm_sizes(analysed: Mapping[str, int], experiment: Experiment) -> Iterator[Check]:
-    for arm, count in analysed.items():
-        if count == 0:
-            raise DataError(
-                f"Arm {arm!r} has no unit with an outcome, though {experiment.shares[arm]:.1%} of "
-                "units were planned for it. Check the assignment and the outcomes.",
-                code="ARM_MISSING",
-                column="arm",
-            )
-        if count == 1:
-            raise DataError(
-                f"Arm {arm!r} has one unit; at least 2 are needed for the error of a mean.",
-                code="ARM_TOO_SMALL",
-                column="arm",
-                count=count,
-            )
-        if count < SMALL_ARM:
-            yield warning(
-                "ARM_TOO_SMALL",
-                value=count,
-                remedy=f"Arm {arm!r} has fewer than {SMALL_ARM} units, so its intervals are rough.",
-            )
 
 
 def _rare(arm: Moments, reading: str) -> bool:

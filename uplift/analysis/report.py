@@ -1,14 +1,16 @@
 """The analysis report: what the experiment showed, with the digests of its plan and its data."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from uplift.analysis.decision import Decision
 from uplift.analysis.effects import GUARDRAIL, EffectRow
 from uplift.analysis.money import Money
 from uplift.checks import Check, blocked_by
+from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table, format_value
 
 
@@ -63,21 +65,16 @@ class AnalysisReport(Result):
             Column("method"),
             Column("verdict"),
         )
-        rows = [
-            (
-                row.metric,
-                row.treatment,
-                row.control_mean,
-                row.effect,
-                row.ci,
-                row.p_adjusted,
-                row.relative_effect,
-                row.method,
-                row.verdict if self.valid else "withheld",
-            )
-            for row in self.effects
-        ]
+        rows = [line for row in self.effects for line in self._lines(row)]
         return Table(f"Effects of {self.experiment}", columns, rows, note=self.decision.words[0])
+
+    def _lines(self, row: EffectRow) -> Iterator[tuple[Any, ...]]:
+        """A row, and beneath it the same without the weight of one dominating unit."""
+        verdict = row.verdict if self.valid else "withheld"
+        yield _line(row.metric, row, row.estimate, row.p_adjusted, verdict)
+        if row.winsorised is not None:
+            name = f"{row.metric}, largest unit cut to {format_value(row.cap, 'number')}"
+            yield _line(name, row, row.winsorised, float("nan"), "for comparison")
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -102,6 +99,22 @@ class AnalysisReport(Result):
         return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
+def _line(
+    name: str, row: EffectRow, estimate: Estimate, p_adjusted: float, verdict: str
+) -> tuple[Any, ...]:
+    return (
+        name,
+        row.treatment,
+        estimate.control_mean,
+        estimate.effect,
+        estimate.ci,
+        p_adjusted,
+        estimate.relative_effect,
+        row.method,
+        verdict,
+    )
+
+
 def _sentence(row: EffectRow) -> str:
     treatment, effect = row.treatment.replace("_", " "), format_value(row.effect, "signed")
     shown = f"{effect} {format_value(row.ci, 'interval')}"
@@ -113,4 +126,10 @@ def _sentence(row: EffectRow) -> str:
         )
     if row.verdict == "no information":
         return f"{row.title}, {treatment}: no information, every unit has the same value."
-    return f"{row.title}, {treatment}: {row.verdict} ({shown} {row.unit})."
+    beside = ""
+    if row.winsorised is not None:
+        cut = format_value(row.winsorised.effect, "signed")
+        cap = format_value(row.cap, "number")
+        interval = format_value(row.winsorised.ci, "interval")
+        beside = f"; {cut} {interval} with the largest unit cut to {cap}"
+    return f"{row.title}, {treatment}: {row.verdict} ({shown} {row.unit}{beside})."
