@@ -52,7 +52,7 @@ def experiment(root) -> Experiment:
 
 @pytest.fixture(scope="session")
 def trial(experiment) -> Trial:
-    """Noise with an effect of e-mail: what matters here is where numbers go, not what they are."""
+    """Noise and a clear effect of e-mail: what matters is where numbers go, not what they are."""
     rng = np.random.default_rng(3)
     arm = np.arange(N_UNITS) % 4
     features = pd.DataFrame(
@@ -64,7 +64,7 @@ def trial(experiment) -> Trial:
     )
     features.loc[::17, "spend_before"] = np.nan
     outcomes = {name: (rng.random(N_UNITS) < 0.3) * 1.0 for name in experiment.outcome_columns}
-    outcomes["spend"] = rng.gamma(2, 20, N_UNITS) + 12 * (arm == 1) * (features["recency"] < 50)
+    outcomes["spend"] = rng.gamma(2, 20, N_UNITS) + 60 * (arm == 1) * (features["recency"] < 50)
     outcomes["redeemed"] = outcomes["redeemed"] * (arm > 0)
     return Trial(
         units=np.array([f"household-{i:04d}" for i in range(N_UNITS)], dtype=object),

@@ -34,6 +34,7 @@ PATIENCE = 40  # rounds without a better loss before a fit gives up
 HELD_OUT_PART = 5  # one row in five says how many rounds
 SPLIT_SEED = 1  # of the held-out rows; a fixed choice, so that a fit is a function of its rows
 SPLITTABLE = 8  # a leaf holds at most this part of the rows, so that a tree can split
+SMALLEST_CORRECTION = 100  # units in a leaf that corrects one arm; fewer would follow the noise
 CHUNK = 16_384  # rows scored at a time; small enough to share between threads
 BINNING = {
     "max_bin": 255,
@@ -96,10 +97,11 @@ def sizes_for(n_units: int) -> Sizes:
     leaf = int(20 * n_units**0.4)
     size = Boosting(300, learning_rate=0.05, num_leaves=leaves, min_data_in_leaf=leaf)
     size = size.for_rows(n_units)
+    arm = replace(size, min_data_in_leaf=max(size.min_data_in_leaf, SMALLEST_CORRECTION))
     if n_units < 50_000:
-        return Sizes(pooled=replace(size, num_leaves=8), arm=size, effect=size)
+        return Sizes(pooled=replace(size, num_leaves=8), arm=arm, effect=size)
     pooled = replace(size, learning_rate=0.1, min_data_in_leaf=leaf // 10)
-    return Sizes(pooled=pooled, arm=size, effect=size)
+    return Sizes(pooled=pooled, arm=arm, effect=size)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from uplift.errors import DataError, DefinitionError
 from uplift.inference.doubly_robust import aipw_outcomes
 from uplift.models.boosting import (
+    SMALLEST_CORRECTION,
     BinnedTable,
     Boosting,
     Forest,
@@ -26,8 +27,6 @@ from uplift.suite import effect_scores
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-SMALLEST_LEAF = 100  # units behind a correction of one arm; fewer would follow the noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,7 +281,7 @@ def is_binary(outcome: Array) -> bool:
 def _fit_correction(sample: Sample, pooled: ArmModels, *, arm: int, size: Boosting) -> Forest:
     rows = sample.of_arm(arm)
     # some hundred units may correct the pooled model; fewer are left as it sees them
-    size = size.for_rows(len(rows), smallest_leaf=SMALLEST_LEAF)
+    size = size.for_rows(len(rows), smallest_leaf=SMALLEST_CORRECTION)
     lesson = Lesson(
         rows,
         sample.outcome[rows],
