@@ -120,6 +120,7 @@ def test_the_digest_notices_any_change_also_of_a_cited_metric():
         ("name: voucher", "name: control", "ARM_DUPLICATE", "same name"),
         ("name: voucher", "name: 'Voucher '", "NAME_INVALID", "lower-case"),
         ("id: spring", "id: ../../etc/x", "NAME_INVALID", "lower-case"),
+        ("id: spring", 'id: "spring\\n"', "NAME_INVALID", "lower-case"),
         ("id: spring", 'id: "x\'; DROP TABLE t;--"', "NAME_INVALID", "lower-case"),
         ("id: spring", "id: <script>alert(1)</script>", "NAME_INVALID", "lower-case"),
         ("unit_cost: 0.05", "unit_cost: -1", "COST_INVALID", "0 or more"),

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from uplift.errors import DefinitionError
 from uplift.strict_yaml import DefinitionLike, Document, definition_error, read_yaml, validate
 
-SLUG = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+SLUG = re.compile(r"^[a-z][a-z0-9_]{0,62}\Z")  # \Z: `$` would let a line break through
 
 
 def check_slug(value: str) -> str:
