@@ -76,6 +76,20 @@ def test_clusters_widen_the_error_of_scores_that_move_together():
     assert clustered.std_error == pytest.approx(plain.std_error * np.sqrt(5), rel=0.01)
 
 
+def test_only_clusters_that_occur_count_whatever_their_codes():
+    scores = np.arange(6.0)
+    codes = np.array([0, 0, 1, 1, 2, 2])
+    assert average(scores, cluster=10 * codes + 3) == average(scores, cluster=codes)
+
+
+@pytest.mark.parametrize(
+    ("scores", "cluster"), [(np.ones(1), None), (np.arange(4.0), np.zeros(4, dtype=np.int64))]
+)
+def test_one_unit_or_one_cluster_has_no_error_rather_than_none(scores, cluster):
+    found = average(scores, cluster=cluster)
+    assert np.isnan([found.std_error, *found.ci, found.p_value]).all()
+
+
 def test_a_propensity_of_zero_is_refused():
     with pytest.raises(DataError) as error:
         estimate(

@@ -67,16 +67,21 @@ def average(
         residual  = sum of weight * (score - value) over a cluster
         std_error = sqrt(G / (G - 1) * sum(residual^2)) / sum(weight)
 
-    scores  (n_units,), any unit; G is the number of clusters (of units where there are none)
+    scores   (n_units,)  any unit
+    cluster  (n_units,)  codes from 0, gaps allowed; G is the number of clusters that occur (of
+                         units where there are none). With fewer than two, there is no error (nan).
     """
     w = np.ones_like(scores) if weight is None else weight
     total = float(w.sum())
     value = float(w @ scores) / total
     residual: Array = w * (scores - value)
+    groups = len(residual)
     if cluster is not None:
         residual = np.bincount(cluster, weights=residual).astype(np.float64)
-    groups = len(residual)
-    std_error = float(np.sqrt(groups / max(groups - 1, 1) * (residual @ residual)) / total)
+        groups = int(np.count_nonzero(np.bincount(cluster)))
+    std_error = float("nan")
+    if groups > 1:
+        std_error = float(np.sqrt(groups / (groups - 1) * (residual @ residual)) / total)
     half = float(stats.norm.ppf(0.5 + confidence / 2)) * std_error
     p_value = float(2 * stats.norm.sf(abs(value) / std_error)) if std_error > 0 else float("nan")
     return Average(value, std_error, (value - half, value + half), p_value, len(scores))
