@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -159,7 +159,8 @@ def test_scores_that_differ_from_those_recorded_stop_a_promotion(log, monkeypatc
     right = package.apply_rules
 
     def other(effects, rules):
-        return right(effects + 1e-9, rules)  # as another version of a library might compute
+        advice = right(effects, rules)
+        return replace(advice, effect=advice.effect + 1e-9)  # as another library's sums might be
 
     monkeypatch.setattr(package, "apply_rules", other)
     with pytest.raises(PromotionRefused, match="same_scores_after_reload") as refusal:
