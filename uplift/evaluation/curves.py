@@ -236,7 +236,7 @@ def deciles(
     for number in np.unique(part):
         unit = np.flatnonzero(part == number)
         w = None if weight is None else weight[unit]
-        codes = None if cluster is None else np.unique(cluster[unit], return_inverse=True)[1]
+        codes = None if cluster is None else cluster[unit]
         mean = average(scores[unit], weight=w, cluster=codes, confidence=confidence)
         promised = weighted_mean(predicted[unit], w)
         rows.append(

@@ -272,14 +272,13 @@ def _arm_total(
 ) -> ArmTotal:
     weight = None if evidence.weight is None else evidence.weight[rows]
     cluster = None if evidence.cluster is None else evidence.cluster[rows]
-    codes = None if cluster is None else np.unique(cluster, return_inverse=True)[1]
     size = float(len(rows) if weight is None else weight.sum())
 
     def summed(values: Array) -> float:
         return float(values.sum() if weight is None else weight @ values)
 
     gain = evidence.worth[rows, k] - evidence.worth[rows, 0]
-    mean = average(gain, weight=weight, cluster=codes, confidence=confidence)
+    mean = average(gain, weight=weight, cluster=cluster, confidence=confidence)
     effect = summed(evidence.scores[rows, k - 1])
     margin = effect * (evidence.economics.margin_rate if evidence.economics else 1.0)
     contact = size * _contact_cost(evidence, k)

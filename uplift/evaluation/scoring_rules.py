@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from uplift.errors import DataError
 from uplift.evaluation.calibration import slope_of
@@ -181,19 +180,17 @@ def _block_edges(effect: Array) -> list[float]:
 def _effect_of_blocks(
     scores: Array, block: IntArray, evidence: Evidence, rows: IntArray, confidence: float
 ) -> dict[str, Any]:
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
     low, high, size = [], [], []
     for number in range(int(block.max()) + 1):
         unit = np.flatnonzero(block == number)
-        codes = None if evidence.cluster is None else evidence.cluster[rows[unit]]
         mean = average(
             scores[unit],
             weight=None if evidence.weight is None else evidence.weight[rows[unit]],
-            cluster=None if codes is None else np.unique(codes, return_inverse=True)[1],
+            cluster=None if evidence.cluster is None else evidence.cluster[rows[unit]],
             confidence=confidence,
         )
-        low.append(mean.value - z * mean.std_error)
-        high.append(mean.value + z * mean.std_error)
+        low.append(mean.ci[0])
+        high.append(mean.ci[1])
         size.append(len(unit))
     return {"low": low, "high": high, "n_units": size}
 
