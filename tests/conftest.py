@@ -1,6 +1,8 @@
 """Where the tests find what is not part of the project."""
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,17 @@ def shared() -> Path:
 def hillstrom_file(shared: Path) -> Path:
     """The real e-mail test, as published."""
     return shared / "data" / "hillstrom.csv.gz"
+
+
+@pytest.fixture(scope="session")
+def new_project(root: Path) -> Callable[[Path], Path]:
+    """Make a folder a project of its own: the definitions that are shipped, and nothing else."""
+
+    def make(folder: Path) -> Path:
+        for file in sorted((root / "experiments").rglob("*.yaml")):
+            copy = folder / file.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+        return folder
+
+    return make

@@ -1,7 +1,6 @@
 """The command line: every step of the road, its refusals, its help."""
 
 import json
-import shutil
 import sys
 
 import pandas as pd
@@ -20,18 +19,9 @@ def world():
     return plasmode_campaign(N_CUSTOMERS, seed=3)
 
 
-def new_project(root, folder):
-    shutil.copytree(
-        root / "experiments",
-        folder / "experiments",
-        ignore=lambda where, names: [n for n in names if "." in n and not n.endswith(".yaml")],
-    )
-    return folder
-
-
 @pytest.fixture
-def project(root, tmp_path):
-    return new_project(root, tmp_path)
+def project(new_project, tmp_path):
+    return new_project(tmp_path)
 
 
 @pytest.fixture

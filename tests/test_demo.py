@@ -1,7 +1,5 @@
 """The main job ends where it should, and in the same state however it was interrupted."""
 
-import shutil
-
 import pytest
 
 from uplift.demo import Demo, run_demo
@@ -10,15 +8,6 @@ from uplift.registry.registry import Registry
 from uplift.tracking.store import Tracking, alias_of
 
 N_CUSTOMERS = 4_000
-
-
-def new_project(root, folder):
-    shutil.copytree(
-        root / "experiments",
-        folder / "experiments",
-        ignore=lambda where, names: [n for n in names if "." in n and not n.endswith(".yaml")],
-    )
-    return folder
 
 
 def state_of(project):
@@ -35,8 +24,8 @@ def state_of(project):
 
 
 @pytest.fixture(scope="module")
-def finished(root, tmp_path_factory):
-    project = new_project(root, tmp_path_factory.mktemp("finished"))
+def finished(new_project, tmp_path_factory):
+    project = new_project(tmp_path_factory.mktemp("finished"))
     result = run_demo(project, n_customers=N_CUSTOMERS)
     return project, result
 
@@ -66,8 +55,8 @@ def test_a_second_run_changes_nothing(finished):
 
 
 @pytest.mark.slow
-def test_interrupted_at_every_step_it_ends_in_the_same_state(root, tmp_path, finished):
-    project = new_project(root, tmp_path)
+def test_interrupted_at_every_step_it_ends_in_the_same_state(new_project, tmp_path, finished):
+    project = new_project(tmp_path)
     n_steps = len(Demo(project).steps)
     for stop in range(1, n_steps):
         walk(Demo(project, n_customers=N_CUSTOMERS), stop)
@@ -75,15 +64,15 @@ def test_interrupted_at_every_step_it_ends_in_the_same_state(root, tmp_path, fin
     assert state_of(project) == state_of(finished[0])
 
 
-def test_where_nothing_is_proven_nobody_is_contacted_and_nothing_promoted(root, tmp_path):
-    result = run_demo(new_project(root, tmp_path), n_customers=600)
+def test_where_nothing_is_proven_nobody_is_contacted_and_nothing_promoted(new_project, tmp_path):
+    result = run_demo(new_project(tmp_path), n_customers=600)
     assert result.decision.startswith("Contact nobody")
     assert result.verdicts["promotion"].startswith("refused: ")
     assert "scored customers" not in result.files
 
 
-def test_interrupted_after_a_few_steps_it_ends_in_the_same_state(root, tmp_path, finished):
-    project = new_project(root, tmp_path)
+def test_interrupted_after_a_few_steps_it_ends_in_the_same_state(new_project, tmp_path, finished):
+    project = new_project(tmp_path)
     for stop in (2, 5, 7):
         walk(Demo(project, n_customers=N_CUSTOMERS), stop)
     run_demo(project, n_customers=N_CUSTOMERS)
@@ -97,9 +86,9 @@ def walk(demo: Demo, n_steps: int) -> None:
 
 
 @pytest.mark.slow
-def test_hillstrom_gives_the_published_verdicts(root, tmp_path, hillstrom_file, monkeypatch):
+def test_hillstrom_gives_the_published_verdicts(new_project, tmp_path, hillstrom_file, monkeypatch):
     monkeypatch.setenv("UPLIFT_DATA", str(hillstrom_file))
-    result = run_demo(new_project(root, tmp_path), data="hillstrom")
+    result = run_demo(new_project(tmp_path), data="hillstrom")
     assert result.decision.startswith("Mens email to everyone")
     assert result.verdicts == {
         "targeting for spend": "not proven",
