@@ -269,6 +269,16 @@ def test_measured_profit_covers_the_true_profit_of_the_plan():
     assert misses <= 7  # 2 expected of 40 at 95 %; 8 or more has probability 0.001
 
 
+def test_the_measured_error_is_by_cluster_where_clusters_were_randomised():
+    table = roi_table(600, seed=3)
+    number = table["unit"].str[1:].astype(int)
+    copies = [table.assign(unit=table["unit"] + f"_{i}", cluster=number) for i in range(4)]
+    once = plan_contacts(table, policy()).measured
+    four = plan_contacts(pd.concat(copies, ignore_index=True), policy()).measured
+    assert four.profit == pytest.approx(4 * once.profit)
+    assert four.std_error == pytest.approx(4 * once.std_error)  # by unit it would be 2 times
+
+
 def test_a_table_without_scores_gives_a_plan_without_measured_profit():
     plan = plan_contacts(roi_table(50).drop(columns="dr_score"), policy())
     assert plan.measured is None

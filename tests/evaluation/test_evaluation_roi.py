@@ -206,3 +206,11 @@ def test_the_result_shows_itself_and_its_metrics_are_finite(result):
     assert result.to_pandas().equals(result.customers)
     with pytest.raises(DataError, match="no treatment arm 'fax'"):
         result.total("fax")
+
+
+def test_clusters_stand_in_the_table_where_they_were_randomised_and_only_there(made, result, make):
+    cluster = np.arange(600) // 3
+    clustered = make(np.ones((600, 2)), cluster=cluster)
+    table = roi(clustered.suite.candidates["t"], clustered.trial).customers
+    assert (table["cluster"].to_numpy() == np.repeat(cluster, 2)).all()
+    assert "cluster" not in result.customers

@@ -1,6 +1,7 @@
 import json
 import pickletools
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -205,6 +206,22 @@ def test_gates_come_back_as_they_were_stored(logged, experiment, suite, roi_tabl
     assert logged.gates[-1].code == "SRM"
     assert read_gates(json.dumps([vars(check) for check in checks])) == checks
     assert record.candidate == "t"
+
+
+def test_the_sample_ratio_of_a_record_counts_what_was_randomised(experiment, suite, roi_table):
+    from types import SimpleNamespace
+
+    arms = np.repeat(["control", "email", "post", "telephone"], 25)
+    sizes = np.where(arms == "control", 9, 1)  # equal counts of clusters, unequal of units
+    table = pd.DataFrame({"cluster": np.arange(100), "observed_arm": arms}).loc[
+        np.repeat(np.arange(100), sizes)
+    ]
+    table["unit"] = [f"u{i}" for i in range(len(table))]
+    judged = SimpleNamespace(gates=lambda candidate: ())
+    by_cluster = SimpleNamespace(candidate="t", customers=table)
+    by_unit = SimpleNamespace(candidate="t", customers=table.drop(columns="cluster"))
+    assert Record(experiment, suite, judged, by_cluster).gates()[0].value == pytest.approx(1)
+    assert not Record(experiment, suite, judged, by_unit).gates()[0].passed
 
 
 def test_the_reports_sample_ratio_is_the_one_that_counts(log):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from uplift.checks import Check, checks_table, warning
 from uplift.contacts.baselines import Baseline, baselines
@@ -27,6 +26,7 @@ from uplift.contacts.reasons import why_chosen, why_left
 from uplift.contacts.table import Candidates, read_candidates, rules_of
 from uplift.contacts.verify import verify_plan
 from uplift.frames import UNIT, clean_units, read_frame
+from uplift.inference.doubly_robust import average
 from uplift.table import Column, Result, Table
 
 
@@ -142,8 +142,9 @@ def plan_contacts(
 ) -> ContactPlan:
     """The contacts with the highest expected profit that keep every rule of the policy.
 
-    roi         the ROI table (unit, arm, cost, profit; `dr_score` when it was measured) or the
-                result that holds it; rows of the control and of arms without channel are left out
+    roi         the ROI table (unit, arm, cost, profit; `dr_score` when it was measured, `cluster`
+                when clusters were randomised) or the result that holds it; rows of the control and
+                of arms without channel are left out
     suppressed  units never to be contacted (opted out, held out): ids, or a table with `unit`
     seed        splits units of equal value; another seed, another of the equal plans
 
@@ -243,11 +244,9 @@ def _measured(candidates: Candidates, choice: IntArray) -> Measured | None:
     if candidates.scores is None:
         return None
     scores = np.where(choice == NONE, 0.0, candidates.scores[np.arange(len(choice)), choice])
-    n_units = len(scores)
-    std_error = float(scores.std(ddof=1) * np.sqrt(n_units)) if n_units > 1 else float("nan")
-    half = float(stats.norm.ppf(0.5 + MEASURED_CONFIDENCE / 2)) * std_error
-    profit = float(scores.sum())
-    return Measured(profit, std_error, (profit - half, profit + half))
+    mean = average(scores, cluster=candidates.cluster, confidence=MEASURED_CONFIDENCE)
+    low, high = (len(scores) * bound for bound in mean.ci)
+    return Measured(float(scores.sum()), len(scores) * mean.std_error, (low, high))
 
 
 def _channel_use(contacts: pd.DataFrame, policy: ContactPolicy) -> tuple[ChannelUse, ...]:

@@ -12,6 +12,7 @@ from uplift.contacts.policy import ContactPolicy
 from uplift.contacts.problem import (
     Array,
     BoolArray,
+    IntArray,
     Problem,
     Rule,
     hashed_order,
@@ -21,6 +22,7 @@ from uplift.errors import DataError
 from uplift.frames import UNIT
 
 SCORE = "dr_score"
+CLUSTER = "cluster"
 
 Places = npt.NDArray[np.intp]
 
@@ -31,6 +33,7 @@ class Candidates:
 
     profit, cost, scores, tie  (n_units, n_actions); profit is -inf where an action is not open
     suppressed                 (n_units,)
+    cluster                    (n_units,)  code of the randomised cluster; None for units
     """
 
     units: npt.NDArray[np.object_]
@@ -39,6 +42,7 @@ class Candidates:
     scores: Array | None
     tie: Array
     suppressed: BoolArray
+    cluster: IntArray | None
 
     def problem(self, rules: tuple[Rule, ...]) -> Problem:
         """The plan to be found; suppressed units have no action."""
@@ -50,8 +54,9 @@ def read_candidates(
     table: pd.DataFrame, policy: ContactPolicy, *, suppressed: Collection[str], seed: int
 ) -> Candidates:
     """Profit and cost per unit and action from an ROI table with one row per unit and arm."""
-    units = table[UNIT].drop_duplicates().to_numpy(dtype=object)
-    units = units[hashed_order(units, seed=seed)]
+    once = table.drop_duplicates(UNIT)
+    once = once.iloc[hashed_order(once[UNIT].to_numpy(dtype=object), seed=seed)]
+    units = once[UNIT].to_numpy(dtype=object)
     rows = table[table["arm"].isin(policy.arms)]
     if rows.empty:
         raise DataError(
@@ -72,6 +77,7 @@ def read_candidates(
         scores=_grid(rows[SCORE], unit, action, shape, empty=0.0) if has_scores else None,
         tie=tie_breaks(units, len(policy.arms), seed=seed),
         suppressed=np.asarray(pd.Index(units).isin(list(suppressed))),
+        cluster=_codes(once[CLUSTER]) if CLUSTER in once else None,
     )
 
 
@@ -147,3 +153,8 @@ def _grid(
     grid = np.full(shape, empty)
     grid[unit, action] = values.to_numpy(np.float64)
     return grid
+
+
+def _codes(labels: "pd.Series[Any]") -> IntArray:
+    """Numbers of labels; those without a label are one cluster, which can only widen an error."""
+    return pd.factorize(labels, use_na_sentinel=False)[0].astype(np.int64)

@@ -70,7 +70,8 @@ class Roi(Result):
     """Return of every unit and arm under one candidate.
 
     customers  one row per unit and treatment arm: unit, arm, effect, effect_low, effect_high, cost,
-               margin, profit, roi, dr_score, observed_arm; in currency
+               margin, profit, roi, dr_score, observed_arm; in currency. Where clusters were
+               randomised also cluster, their number, so that sums of scores have an honest error
     totals     what each arm brings when everyone gets it
 
     `effect` is calibrated; its mean is the doubly robust effect. `effect_low` and `effect_high` are
@@ -245,6 +246,7 @@ def _customers(effects: Array, rules: Mapping[str, Any], evidence: Evidence) -> 
     names = np.array(evidence.arms, dtype=object)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(advice.cost != 0, advice.profit / advice.cost, np.nan)
+    clusters = {} if evidence.cluster is None else {"cluster": evidence.cluster}
     return pd.DataFrame(
         {
             "unit": np.repeat(evidence.units, n_treatments),
@@ -258,6 +260,7 @@ def _customers(effects: Array, rules: Mapping[str, Any], evidence: Evidence) -> 
             "roi": ratio.ravel(),
             "dr_score": (evidence.worth[:, 1:] - evidence.worth[:, :1]).ravel(),
             "observed_arm": np.repeat(names[evidence.arm], n_treatments),
+            **{name: np.repeat(codes, n_treatments) for name, codes in clusters.items()},
         }
     ).astype({"unit": "str", "arm": "str", "observed_arm": "str"})
 

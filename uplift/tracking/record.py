@@ -59,15 +59,16 @@ class Record:
         """What the model must pass to be promoted: its quality, and that the split was as planned.
 
         The sample ratio is the analysis report's own check; without a report it is recomputed from
-        the units the ROI table was made for.
+        the units (clusters, where those were randomised) the ROI table was made for.
         """
         checks = tuple(self.quality.gates(self.candidate))
         split = tuple(c for c in getattr(self.report, "checks", ()) if c.code == SAMPLE_RATIO)
         return checks + (split or (self._sample_ratio(),))
 
     def _sample_ratio(self) -> Check:
-        customers = self.roi.customers.drop_duplicates("unit")
-        found = customers["observed_arm"].value_counts()
+        customers = self.roi.customers
+        drawn = customers.drop_duplicates("cluster" if "cluster" in customers else "unit")
+        found = drawn["observed_arm"].value_counts()
         counts = {arm: int(found.get(arm, 0)) for arm in self.experiment.arm_names}
         return check_sample_ratio(counts, shares=self.experiment.shares)
 
