@@ -16,7 +16,7 @@ import pandas as pd
 
 from uplift.analysis.analyse import analyse
 from uplift.analysis.report import AnalysisReport
-from uplift.assignment.assign import assign, held_out
+from uplift.assignment.assign import assign, distinct_customers, held_out
 from uplift.assignment.report import AssignmentReport, assignment_report
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
@@ -183,7 +183,7 @@ class Campaign:
         table = read_frame(customers, what="customers")
         assigned = assign(self.experiment, table, excluded=excluded)
         report = assignment_report(self.experiment, assigned, table)
-        self._keep("customers", table)
+        self._keep("customers", self._distinct(table))
         self._keep("assign", assigned)
         self._advance("assigned", "arms drawn", files=("assign", "customers"))
         return report
@@ -194,7 +194,7 @@ class Campaign:
         table = read_frame(customers, what="customers")
         drawn = checked_assignment(self.experiment, assigned)
         report = assignment_report(self.experiment, drawn, table)
-        self._keep("customers", table)
+        self._keep("customers", self._distinct(table))
         self._keep("assign", drawn)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
@@ -329,6 +329,10 @@ class Campaign:
         if file.is_file():
             return load_policy(file, experiment=self.experiment)
         return ContactPolicy.for_experiment(self.experiment)
+
+    def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
+        """Customers as later steps need them: a repeated row counted once."""
+        return distinct_customers(customers, cluster=self.experiment.cluster)
 
     def _write(self, step: str, result: Result) -> None:
         write_text(result.to_json(), self.path(step))

@@ -63,8 +63,7 @@ class Scored(Result):
             (arm, int(n), n / n_units, float(profit))
             for arm, n, profit in by_arm.reindex(list(self.arms), fill_value=0).itertuples()
         ]
-        notes = [check.remedy for check in self.checks if not check.passed]
-        return Table(f"Scores by {self.model_uri}", columns, rows, note=" ".join(notes))
+        return Table(f"Scores by {self.model_uri}", columns, rows)
 
 
 def score(model_uri: str, customers: Any, *, tracking: Tracking | None = None) -> Scored:

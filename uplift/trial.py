@@ -44,16 +44,16 @@ class Trial(Result):
     notices     warnings of the join, shown with every result
     """
 
-    units: npt.NDArray[np.object_]
-    features: pd.DataFrame
+    units: npt.NDArray[np.object_] = field(repr=False)
+    features: pd.DataFrame = field(repr=False)
     arms: tuple[str, ...]
-    arm: IntArray
-    outcomes: Mapping[str, Array]
-    propensity: Array
+    arm: IntArray = field(repr=False)
+    outcomes: Mapping[str, Array] = field(repr=False)
+    propensity: Array = field(repr=False)
     primary: str
     experiment: str = "unregistered"
-    cluster: IntArray | None = None
-    weight: Array | None = None
+    cluster: IntArray | None = field(default=None, repr=False)
+    weight: Array | None = field(default=None, repr=False)
     economics: Economics | None = None
     notices: tuple[Check, ...] = field(default=())
 
@@ -116,19 +116,25 @@ class Trial(Result):
             zip(self.arms, np.bincount(self.arm, minlength=self.n_arms).tolist(), strict=True)
         )
 
+    @property
+    def means(self) -> dict[str, dict[str, float]]:
+        """Mean per unit, by outcome and arm."""
+        return {
+            name: {arm: float(values[self.arm == i].mean()) for i, arm in enumerate(self.arms)}
+            for name, values in self.outcomes.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the trial is, and its units and mean outcomes per arm."""
+        return super().to_dict() | {"counts": self.counts, "means": self.means}
+
     def table(self) -> Table:
         """Units and mean outcomes per arm."""
         names = list(self.outcomes)
         columns = [Column("arm"), Column("units", kind="count")]
         columns += [Column(name, kind="number") for name in names]
-        rows = [
-            (
-                arm,
-                int((self.arm == i).sum()),
-                *(float(self.outcomes[name][self.arm == i].mean()) for name in names),
-            )
-            for i, arm in enumerate(self.arms)
-        ]
+        means = self.means
+        rows = [(arm, n, *(means[name][arm] for name in names)) for arm, n in self.counts.items()]
         return Table(f"Trial {self.experiment}: mean outcome per unit", columns, rows)
 
 

@@ -118,7 +118,7 @@ def test_unseen_categories_are_scored_as_missing_and_reported_with_their_share(
     found = score(CHAMPION, changed, tracking=store)
     (check,) = found.checks
     assert (check.code, check.value, check.blocking) == ("CATEGORY_UNSEEN", 0.05, False)
-    assert "segment" in found.table().note
+    assert "segment" in str(found)
     expected = score(CHAMPION, missing, tracking=store)
     assert expected.checks == ()
     pd.testing.assert_frame_equal(found.customers, expected.customers, check_exact=True)

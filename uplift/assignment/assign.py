@@ -13,7 +13,7 @@ from uplift.assignment.hashing import draw_arms, exact_shares, hash_units, salt_
 from uplift.audience import eligible
 from uplift.errors import DataError
 from uplift.experiment import CONTROL, Experiment
-from uplift.frames import UNIT, clean_units, read_frame, require_unique
+from uplift.frames import UNIT, clean_units, read_frame, require_unique, rows_by_id
 
 COLUMNS = (
     "experiment",
@@ -49,7 +49,7 @@ def assign(experiment: Experiment, customers: Any, *, excluded: Any = None) -> p
     table = distinct_customers(customers, cluster=experiment.cluster)
     table = table[eligible(table, experiment.audience)]
     if excluded is not None:
-        table = table[~table[UNIT].isin(_excluded_units(excluded)).to_numpy(dtype=np.bool_)]
+        table = table[rows_by_id(table[UNIT], among=_excluded_units(excluded)) < 0]
     return _drawn(experiment, table.sort_values(UNIT, ignore_index=True))
 
 

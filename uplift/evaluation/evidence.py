@@ -137,8 +137,8 @@ def _rows_of(suite: Suite, trial: Trial) -> IntArray:
     unknown = np.flatnonzero(rows < 0)
     if len(unknown):
         raise DataError(
-            f"{len(unknown)} unit(s) of the suite are not in the trial, first "
-            f"{suite.units[unknown[0]]!r}. Evaluate a suite with the trial it was trained on.",
+            f"{len(unknown)} unit(s) of the suite are not in the trial, first that of row "
+            f"{unknown[0] + 1}. Evaluate a suite with the trial it was trained on.",
             code="ID_UNKNOWN",
             column="unit",
             count=len(unknown),
