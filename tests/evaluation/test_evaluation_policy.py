@@ -120,14 +120,18 @@ def test_the_value_of_a_policy_chosen_in_sample_is_too_high_and_the_crossed_one_
 
 
 def test_clusters_widen_the_intervals_and_copies_bring_nothing(make):
-    effect = np.tile(np.random.default_rng(0).normal(3, 3, size=(900, 1)), (1, 2))
-    cluster = np.repeat(np.arange(300), 3)
-    made = make(effect, cluster=cluster)
-    plain = replace(made.trial, cluster=None)
-    clustered = evaluate(made.suite, made.trial, n_bootstrap=10).policy("everyone:post")
-    alone = evaluate(made.suite, plain, n_bootstrap=10).policy("everyone:post")
-    assert clustered.value == alone.value
-    assert clustered.std_error != alone.std_error
+    once = make(np.random.default_rng(0).normal(3, 3, size=(300, 2)))
+    dr = {name: np.repeat(x, 3, axis=0) for name, x in once.suite.dr_outcomes.items()}
+    thrice = make(np.zeros((900, 2)), cluster=np.repeat(np.arange(300), 3))
+    suite = replace(thrice.suite, dr_outcomes=dr)
+    plain = replace(thrice.trial, cluster=None)
+    everyone = [
+        evaluate(*pair, n_bootstrap=2).policy("everyone:post")
+        for pair in ((once.suite, once.trial), (suite, thrice.trial), (suite, plain))
+    ]
+    assert [row.value for row in everyone] == pytest.approx([everyone[0].value] * 3)
+    assert everyone[1].std_error == pytest.approx(everyone[0].std_error)
+    assert everyone[2].std_error == pytest.approx(everyone[0].std_error / np.sqrt(3), rel=0.01)
 
 
 def test_weights_of_one_change_nothing(make, crossing):

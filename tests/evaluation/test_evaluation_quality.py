@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from uplift.checks import warning
 from uplift.errors import DataError
 from uplift.evaluation.held_out import evaluate_model
 from uplift.evaluation.quality import evaluate
+from uplift.evaluation.roi import roi
 from uplift.trial import Trial
 
 
@@ -154,6 +156,13 @@ def test_a_suite_that_does_not_fit_its_trial_is_refused(crossing, change, code):
     with pytest.raises(DataError) as caught:
         evaluate(*change(crossing))
     assert caught.value.code == code
+
+
+def test_warnings_of_the_training_are_shown_with_every_result(crossing):
+    note = warning("FEATURE_EMPTY", value="b", remedy="b is left out.")
+    suite = replace(crossing.suite, notices=(note,))
+    assert note in evaluate(suite, crossing.trial, n_bootstrap=2).checks
+    assert note in roi(suite.candidates["t"], crossing.trial).checks
 
 
 def test_units_of_another_trial_are_refused(crossing):

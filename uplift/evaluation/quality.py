@@ -275,7 +275,7 @@ def judge(suite: Suite, trial: Trial, evidence: Evidence, settings: Settings) ->
         policies=policy_rows(policies, evidence, confidence=settings.confidence),
         gains=gain_rows(policies, evidence, confidence=settings.confidence),
         recommended=chosen.name,
-        checks=(*trial.notices, *_tied(rankings)),
+        checks=(*trial.notices, *suite.notices, *_tied(rankings)),
         curves=rankings.curves,
         deciles=rankings.deciles,
         choices={policy.name: policy.choice for policy in policies},

@@ -209,7 +209,7 @@ def roi(
         confidence=confidence,
         economics=economics,
         totals=totals,
-        checks=(*trial.notices, *_free(totals)),
+        checks=(*trial.notices, *suite.notices, *_free(totals)),
         customers=_customers(effects, rules, evidence),
         rules=rules,
         evidence=evidence,
