@@ -330,7 +330,7 @@ def test_free_contacts_reach_everyone_they_are_worth_and_are_noted():
 def test_a_cost_that_is_no_cost_is_refused(cost):
     table = roi_table(20)
     table.loc[7, "cost"] = cost
-    with pytest.raises(DataError, match="c7") as caught:
+    with pytest.raises(DataError, match="Row 8") as caught:
         plan_contacts(table, policy())
     assert caught.value.code == "COST_INVALID"
     assert caught.value.rows == (8,)

@@ -134,7 +134,7 @@ def _refuse(rows: pd.DataFrame, bad: BoolArray, code: str, message: str, column:
     first = rows[bad].iloc[0]
     raise DataError(
         f"roi: {message}. Row {rows.index[bad][0] + 1}, arm {first['arm']!r}, has "
-        f"{first[column]!r}; {int(bad.sum())} row(s) in all.",
+        f"{column} {first[column]}; {int(bad.sum())} row(s) in all.",
         code=code,
         column=column,
         count=int(bad.sum()),
