@@ -36,7 +36,8 @@ class Column:
     """A column of a table and how its values read.
 
     kind  text · plain (as it is) · count (1,234) · number · signed (+0.0766) · share (12.3 %) ·
-          money (1,234) · cents (1,234.56) · p_value · interval ([low, high] of the kind `signed`)
+          confidence (95 %) · money (1,234) · cents (1,234.56) · p_value ·
+          interval ([low, high] of the kind `signed`)
     """
 
     name: str
@@ -256,6 +257,7 @@ _FORMATS = {
     "number": lambda value: _significant(float(value)),
     "signed": lambda value: _significant(float(value), signed=True),
     "share": lambda value: f"{100 * value:.1f} %",
+    "confidence": lambda value: f"{100 * value:g} %",
     "money": lambda value: f"{value:,.0f}",
     "cents": lambda value: f"{value:,.2f}",
     "p_value": lambda value: _p_value(float(value)),

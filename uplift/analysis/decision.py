@@ -116,7 +116,7 @@ def _on_the_others(money: Money, candidates: Sequence[MoneyRow], unsafe: set[str
 
 def _interval(value: float, ci: tuple[float, float], money: Money) -> str:
     number, bounds = format_value(value, "signed"), format_value(ci, "interval")
-    level = format_value(money.confidence, "share")
+    level = format_value(money.confidence, "confidence")
     return f"{number} {money.currency} per customer ({level} interval {bounds})"
 
 

@@ -59,7 +59,7 @@ class AnalysisReport(Result):
             Column("treatment"),
             Column("control mean", kind="number"),
             Column("effect", kind="signed"),
-            Column(f"{format_value(self.confidence, 'share')} ci", kind="interval"),
+            Column(f"{format_value(self.confidence, 'confidence')} ci", kind="interval"),
             Column("p adjusted", kind="p_value"),
             Column("relative", kind="signed"),
             Column("method"),
