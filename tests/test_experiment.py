@@ -1,5 +1,6 @@
 """Experiments are complete, unambiguous and known by their digest."""
 
+from datetime import date, datetime
 from fractions import Fraction
 
 import pytest
@@ -78,6 +79,20 @@ def test_the_start_is_local_time_and_the_window_closes_after_the_response_days()
     experiment = read()
     assert experiment.schedule.launch_at.isoformat() == "2017-07-03T06:00:00+00:00"
     assert (experiment.schedule.closes_at - experiment.schedule.launch_at).days == 28
+
+
+@pytest.mark.parametrize(
+    ("given", "in_utc"),
+    [
+        ("2017-07-31", "2017-07-30T22:00:00+00:00"),
+        (date(2017, 7, 31), "2017-07-30T22:00:00+00:00"),
+        ("2017-07-31T08:00", "2017-07-31T06:00:00+00:00"),
+        (datetime(2017, 12, 31, 8), "2017-12-31T07:00:00+00:00"),
+        ("2017-07-31T08:00Z", "2017-07-31T08:00:00+00:00"),
+    ],
+)
+def test_a_time_without_a_zone_is_in_the_zone_of_the_schedule(given, in_utc):
+    assert read().schedule.moment(given).isoformat() == in_utc
 
 
 def test_economics_takes_the_costs_of_the_arms():

@@ -7,7 +7,7 @@ Commands and the demo call these methods; notebooks may, or use the rooms one by
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -216,22 +216,24 @@ class Campaign:
         self.__dict__["trial"] = trial
         return trial
 
-    def reading(self, *, as_of: datetime | None = None) -> AnalysisReport:
+    def reading(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
         """The analysis by the sealed plan, without writing it.
 
         as_of  now when None; once the response window has closed, its end, so that a later
-               reading of the same data is the same reading
+               reading of the same data is the same reading. Without a zone, in the experiment's
         """
+        schedule = self.experiment.schedule
+        read_at = datetime.now(UTC) if as_of is None else schedule.moment(as_of)
         return analyse(
             self.experiment,
             self.read("assign"),
             self.read("ingest"),
             self.read("customers"),
             missing=self.missing,
-            as_of=min(as_of or datetime.now(UTC), self.experiment.schedule.closes_at),
+            as_of=min(read_at, schedule.closes_at),
         )
 
-    def analyse(self, *, as_of: datetime | None = None) -> AnalysisReport:
+    def analyse(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
         """Read the experiment by its sealed plan → analysis.json.
 
         Before the window has closed the reading is provisional, and the experiment stays maturing.

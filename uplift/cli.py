@@ -4,7 +4,6 @@ Exit 0: done. 1: a gate or a check said no. 2: the input or the order of steps i
 """
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,19 +86,6 @@ def _campaign(
             f"--missing must be refuse, zero or drop, got {missing!r}.", code="ARGUMENT_INVALID"
         )
     return Campaign(root / "experiments" / name, who=who, missing=missing)  # type: ignore[arg-type]
-
-
-def _moment(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise DefinitionError(
-            f"--as-of must be a date or a time such as 2017-08-01, got {text!r}.",
-            code="TIME_INVALID",
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @app.command()
@@ -216,7 +202,9 @@ def ingest(
 @app.command()
 def analyse(
     name: Name,
-    as_of: Annotated[str | None, typer.Option(help="Read as of this day; now by default.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Read as of this day or time; now by default.")
+    ] = None,
     missing: Missing = "refuse",
     root: Root = HERE,
     who: Who = None,
@@ -227,7 +215,8 @@ def analyse(
     Example: `uplift analyse spring_voucher`
     """
     campaign = _campaign(name, root, who=who, missing=missing)
-    report = campaign.analyse(as_of=_moment(as_of))
+    moment = None if as_of is None else campaign.experiment.schedule.moment(as_of)
+    report = campaign.analyse(as_of=moment)
     _show(report, as_json=as_json, wrote=(campaign.path("analyse"),))
     return _verdict(report.checks)
 

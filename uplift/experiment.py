@@ -5,7 +5,7 @@ Frozen, read from YAML, and known by the digest of its canonical form, which sea
 
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -187,6 +187,24 @@ class Schedule(Definition):
     def closes_at(self) -> datetime:
         """End of the response window in UTC: nothing later counts, nothing earlier is mature."""
         return self.launch_at + timedelta(days=self.response_days)
+
+    def moment(self, given: str | date | datetime) -> datetime:
+        """A time in UTC; without a zone it is the schedule's, and a day is its first moment.
+
+        Errors: TIME_INVALID for text that is neither a date nor a time.
+        """
+        try:
+            when = datetime.fromisoformat(given) if isinstance(given, str) else given
+        except ValueError:
+            raise DefinitionError(
+                f"A date or a time such as 2017-08-01T09:00 is expected, got {given!r}.",
+                code="TIME_INVALID",
+            ) from None
+        if not isinstance(when, datetime):
+            when = datetime.combine(when, time())
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=ZoneInfo(self.timezone))
+        return when.astimezone(UTC)
 
 
 class AnalysisPlan(Definition):
