@@ -32,7 +32,6 @@ from uplift.table import Column, Result, Table, canonical_json, to_plain
 CONTROL = "control"  # the one arm that every effect is measured against
 DEFINITION_FILE = "experiment.yaml"
 CATALOGUE_FILE = "metrics.yaml"
-ROLES = ("primary", "secondary", "guardrail")
 
 
 def _exact_share(value: Any) -> Any:

@@ -106,17 +106,6 @@ class Roi(Result):
             )
         return self._of(_totals(self.evidence, chosen, self.confidence), arm)
 
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What the numbers are measured in."""
-        return {
-            "experiment": self.experiment,
-            "candidate": self.candidate,
-            "currency": self.currency,
-            "n_units": self.n_units,
-            "margin_rate": self.economics.margin_rate,
-        }
-
     def scoring_rules(self) -> dict[str, Any]:
         """How new customers are scored: plain JSON for `apply_rules`."""
         return dict(self.rules)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from uplift.analysis.report import AnalysisReport
 from uplift.campaign import Campaign
@@ -15,9 +15,6 @@ from uplift.files import file_digest
 from uplift.sizing.plan import Design
 from uplift.suite import Suite
 from uplift.table import Result, Table
-
-if TYPE_CHECKING:
-    from uplift.campaign import Campaign
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Road:
     language: Literal["en"] = "en"
 
 
-def road_of(campaign: "Campaign") -> Road:
+def road_of(campaign: Campaign) -> Road:
     """The road of a campaign's folder, as far as its steps have run."""
 
     def there(step: str) -> bool:

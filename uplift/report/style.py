@@ -11,8 +11,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
-SERIES = (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a8f98"
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b626c", "#e3e6ea", "#fffffe"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 WIDTH = 700  # px; a page column and a notebook cell both hold it
