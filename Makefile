@@ -45,7 +45,7 @@ lock: $(STAMP) ## renew requirements.lock from pyproject.toml
 	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and everything a run has written
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find experiments -mindepth 2 -type f ! -name experiment.yaml ! -name contact_policy.yaml -delete
 	find experiments -mindepth 2 -type d -empty -delete

@@ -117,6 +117,23 @@ def test_a_definition_changed_after_sealing_is_refused(run, project, world):
     assert (code, err.split(":")[0]) == (2, "EXPERIMENT_FROZEN")
 
 
+@pytest.mark.parametrize(("margin", "planned"), [("0.0001", set()), ("0.03", {"email", "post"})])
+def test_an_arm_whose_guardrail_is_not_proven_to_hold_is_not_planned(
+    run, project, world, margin, planned
+):
+    file = project / "experiments" / "spring_voucher" / "experiment.yaml"
+    file.write_text(file.read_text().replace("margin: 0.05", f"margin: {margin}"))
+    customers = sealed(run, project, world)
+    assert run("assign", "spring_voucher", customers, "--root", project)[0] == 0
+    folder = project / "experiments" / "spring_voucher"
+    outcomes = project / "outcomes.parquet"
+    world.outcomes(pd.read_parquet(folder / "assignment.parquet")).to_parquet(outcomes)
+    for words in (("ingest", "spring_voucher", outcomes), ("train", "spring_voucher")):
+        assert run(*words, "--root", project)[0] == 0
+    assert run("plan", "spring_voucher", "--root", project)[0] == 0
+    assert set(pd.read_parquet(folder / "plan.parquet")["arm"]) <= planned
+
+
 def test_an_assignment_once_made_is_never_replaced(run, project, world):
     customers = sealed(run, project, world)
     assert run("assign", "spring_voucher", customers, "--root", project)[0] == 0

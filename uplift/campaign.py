@@ -144,8 +144,12 @@ class Campaign:
 
     @cached_property
     def contact_plan(self) -> ContactPlan:
-        """Who is contacted next within the policy's rules."""
-        return plan_contacts(self.returns, self.policy())
+        """Who is contacted next, within the policy's rules and by arms whose guardrails hold."""
+        table = self.returns.customers
+        safe = table[~table["arm"].isin(self.reading().barred)]
+        if safe.empty:  # no arm is safe: the plan exists and contacts nobody
+            return plan_contacts(table, self.policy(), suppressed=list(table["unit"].unique()))
+        return plan_contacts(safe, self.policy())
 
     @cached_property
     def run(self) -> Run:

@@ -103,6 +103,7 @@ def test_a_treatment_whose_guardrail_may_be_harmed_is_not_scaled(make_campaign):
     assert report.money.row("email").ci[0] > 0
     assert report.decision.action == "retest"
     assert "A guardrail is not proven to hold for email." in report.decision.words
+    assert "email" in report.barred
 
 
 def test_a_failed_sample_ratio_withholds_the_decision_not_the_numbers(make_campaign):

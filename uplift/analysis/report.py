@@ -48,6 +48,12 @@ class AnalysisReport(Result):
         """Whether no check withholds the verdict."""
         return not blocked_by(self.checks)
 
+    @property
+    def barred(self) -> tuple[str, ...]:
+        """Treatments with a guardrail that is not proven to hold; they are not sent."""
+        broken = {row.treatment for row in self.effects if row.role == GUARDRAIL and not row.proven}
+        return tuple(sorted(broken))
+
     def effect(self, metric: str, treatment: str) -> EffectRow:
         """The row of a metric (by key, e.g. "spend_28d@1") and a treatment."""
         return next(r for r in self.effects if (r.metric, r.treatment) == (metric, treatment))
