@@ -1,5 +1,7 @@
 """A trial is joined by id, checked once, and says what is wrong with codes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -211,6 +213,25 @@ def test_a_propensity_at_its_bound_is_refused(value, code):
             propensity=np.column_stack([np.full(8, 1 - value), np.full(8, value)]),
             primary="spend",
         )
+    assert error.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "code"),
+    [
+        ("units", np.array(["a"] * 8, dtype=object), "ID_DUPLICATE"),
+        ("arm", np.array([0, 1, 2, 0, 1, 0, 1, 0]), "ARM_UNKNOWN"),
+        ("arm", np.array([0, 1, -1, 0, 1, 0, 1, 0]), "ARM_UNKNOWN"),
+        ("propensity", np.full((8, 3), 1 / 3), "ARM_UNKNOWN"),
+        ("weight", np.array([-1.0] * 8), "WEIGHT_INVALID"),
+        ("weight", np.zeros(8), "WEIGHT_INVALID"),
+        ("weight", np.ones(7), "LENGTH_MISMATCH"),
+        ("cluster", np.zeros(7, dtype=int), "LENGTH_MISMATCH"),
+    ],
+)
+def test_a_part_that_does_not_fit_is_refused(part, value, code):
+    with pytest.raises(DataError) as error:
+        replace(join(), **{part: value})
     assert error.value.code == code
 
 

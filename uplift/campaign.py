@@ -144,10 +144,13 @@ class Campaign:
 
     @cached_property
     def contact_plan(self) -> ContactPlan:
-        """Who is contacted next, within the policy's rules and by arms whose guardrails hold."""
+        """Who is contacted next, within the policy's rules and by arms whose guardrails hold.
+
+        Nobody, when contacting anybody is not proven to pay.
+        """
         table = self.returns.customers
         safe = table[~table["arm"].isin(self.reading().barred)]
-        if safe.empty:  # no arm is safe: the plan exists and contacts nobody
+        if safe.empty or self.quality.recommended == "nobody":
             return plan_contacts(table, self.policy(), suppressed=list(table["unit"].unique()))
         return plan_contacts(safe, self.policy())
 

@@ -239,8 +239,11 @@ class Demo:
     def finish(self) -> None:
         """Record the decision and write the page."""
         quality = self.campaign.quality
-        action = "stop" if quality.recommended == "nobody" else "scale"
-        self.campaign.decide(action, self.decision)
+        if not self.campaign.reading().valid:
+            self.campaign.decide("fix", "A check withholds the verdict; see the analysis.")
+        else:
+            action = "stop" if quality.recommended == "nobody" else "scale"
+            self.campaign.decide(action, self.decision)
         road = replace(
             road_of(self.campaign),
             run=self.campaign.run,
@@ -263,7 +266,8 @@ class Demo:
         if row.kind in ("nobody", "everyone"):
             return f"{words.capitalize()}: targeting is {quality.targeting} to be better."
         share = format_value(row.share_contacted, "share")
-        return f"Target with {words}: contact {share} of customers, each with the arm that pays."
+        arms = "each with the arm that pays" if row.kind == "learner" else "the best ranked first"
+        return f"Target with {words}: contact {share} of customers, {arms}."
 
     @property
     def truth(self) -> Truth | None:

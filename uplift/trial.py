@@ -246,6 +246,8 @@ def _check_lengths(trial: Trial) -> None:
     lengths = {"arm": len(trial.arm), "features": len(trial.features), "units": len(trial.units)}
     lengths |= {name: len(values) for name, values in trial.outcomes.items()}
     lengths |= {"propensity": len(trial.propensity)}
+    optional = {"cluster": trial.cluster, "weight": trial.weight}
+    lengths |= {name: len(part) for name, part in optional.items() if part is not None}
     if len(set(lengths.values())) > 1:
         raise DataError(
             f"trial: all parts need one entry per unit, got lengths {lengths}.",
@@ -253,6 +255,8 @@ def _check_lengths(trial: Trial) -> None:
         )
     if trial.n_units == 0:
         raise DataError("trial: there are no units.", code="EMPTY_INPUT")
+    require_unique(pd.Series(trial.units), what="trial")
+    _check_weight(trial.weight)
     if trial.primary not in trial.outcomes:
         raise DataError(
             f"trial: the primary outcome {trial.primary!r} is not among the outcomes "
@@ -262,7 +266,31 @@ def _check_lengths(trial: Trial) -> None:
         )
 
 
+def _check_weight(weight: Array | None) -> None:
+    if weight is None:
+        return
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))
+    if len(wrong) or not weight.any():
+        raise DataError(
+            f"trial: weights must be 0 or more and not all 0; {len(wrong)} are not. Repair them.",
+            code="WEIGHT_INVALID",
+            column="weight",
+            count=len(wrong),
+            rows=[int(row) + 1 for row in wrong[:5]],
+        )
+
+
 def _check_arms(trial: Trial) -> None:
+    known = (trial.arm >= 0) & (trial.arm < trial.n_arms)
+    if trial.propensity.shape[1:] != (trial.n_arms,) or not known.all():
+        raise DataError(
+            f"trial: arms are numbered 0 to {trial.n_arms - 1} ({', '.join(trial.arms)}), with a "
+            f"column of propensities each; found numbers {trial.arm.min()} to {trial.arm.max()} "
+            f"and propensities of shape {trial.propensity.shape}.",
+            code="ARM_UNKNOWN",
+            column="arm",
+            count=int((~known).sum()),
+        )
     counts = trial.counts
     for arm, count in counts.items():
         if count == 0:

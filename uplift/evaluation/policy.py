@@ -170,13 +170,14 @@ def recommend(
     """The simplest policy that no more complex one provably beats.
 
     From nobody on, level by level: switch to the best policy of a level when the lower bound of its
-    gain over the current choice is above 0 (Bonferroni over the policies of the level). A learner
-    must also be among the `proven` rankings.
+    gain over the current choice is above 0 (Bonferroni over all policies that may be chosen). A
+    learner must also be among the `proven` rankings.
     """
     current = policies[0]
+    open_to_choice = [p for p in policies[1:] if p.kind not in NEVER_CHOSEN]
+    adjusted = 1 - (1 - confidence) / max(len(open_to_choice), 1)
     for level in sorted({policy.level for policy in policies} - {current.level}):
-        rivals = [p for p in policies if p.level == level and p.kind not in NEVER_CHOSEN]
-        adjusted = 1 - (1 - confidence) / max(len(rivals), 1)
+        rivals = [p for p in open_to_choice if p.level == level]
         gains = {
             p: policy_gain(p.choice, current.choice, evidence, confidence=adjusted)
             for p in rivals

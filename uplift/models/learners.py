@@ -207,7 +207,8 @@ class XLearner(_Boosted):
         of control units:     mean_k(x) - outcome  gives  side_0
         effect_k = g side_0 + (1 - g) side_k,  g = share of arm k among arm k and control
 
-    The model that fills in never saw the unit's own arm. Learns `treated_`, `control_` (one forest
+    The model that fills in starts from the forest of all arms pooled and is corrected on the other
+    arm only. Learns `treated_`, `control_` (one forest
     per treatment each) and `control_share_` (the g of each treatment).
     Source: Künzel, Sekhon, Bickel & Yu (2019), PNAS 116(10).
     """
