@@ -7,7 +7,7 @@ from uplift.files import file_digest
 from uplift.registry.registry import Registry
 from uplift.tracking.store import Tracking, alias_of
 
-N_CUSTOMERS = 4_000
+N_CUSTOMERS = 8_000
 
 
 REPORT = "experiments/spring_voucher/report.html"

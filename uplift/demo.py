@@ -247,7 +247,7 @@ class Demo:
         road = replace(
             road_of(self.campaign),
             run=self.campaign.run,
-            promotion=self.promoted,
+            promotion=self.promoted and replace(self.promoted, action="promoted"),  # by any run
             truth=self.truth,
             label=self.material.label,
         )
