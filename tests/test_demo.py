@@ -98,6 +98,7 @@ def test_hillstrom_gives_the_published_verdicts(new_project, tmp_path, hillstrom
     result = run_demo(new_project(tmp_path), data="hillstrom")
     assert result.decision.startswith("Mens email to everyone")
     assert result.verdicts == {
+        "champion": "models:/hillstrom_email/1",
         "targeting for spend": "not proven",
         "ranking by effect of mens_email on visit": "not proven",
         "ranking by effect of womens_email on visit": "proven",
