@@ -213,5 +213,5 @@ def test_customers_that_lack_a_unit_are_refused(make_campaign):
 
 
 def test_a_time_that_is_none_is_refused(make_campaign):
-    with pytest.raises(DefinitionError, match="as_of must be"):
+    with pytest.raises(DefinitionError, match="A date or a time such as"):
         make_campaign(n_units=400).analyse(as_of="yesterday")

@@ -1,9 +1,8 @@
 """Read an experiment by its plan: sample ratio first, then effects, guardrails, money, decision."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 from scipy import stats
@@ -14,7 +13,6 @@ from uplift.analysis.money import money_of
 from uplift.analysis.readings import Readings, read
 from uplift.analysis.report import AnalysisReport
 from uplift.checks import Check, warning
-from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.outcomes import Missing
@@ -48,7 +46,7 @@ def analyse(
     OUTCOME_EQUALS_ARM, OUTCOME_BEFORE_ASSIGNMENT, FEATURE_ROWS_MISSING,
     PROPENSITY_MISMATCH and those of the ids.
     """
-    read_at = _moment(as_of, experiment)
+    read_at = None if as_of is None else experiment.schedule.moment(as_of)
     provisional = (read_at or datetime.now(UTC)) < experiment.schedule.closes_at
     readings = read(experiment, assigned, outcomes, customers, missing=missing)
     effects = effect_rows(experiment, readings)
@@ -77,23 +75,6 @@ def analyse(
         checks=checks,
         decision=decide(effects, money, checks, open_until=closes if provisional else None),
     )
-
-
-def _moment(as_of: str | date | datetime | None, experiment: Experiment) -> datetime | None:
-    if as_of is None:
-        return None
-    try:
-        given = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
-    except ValueError:
-        raise DefinitionError(
-            f"as_of must be a date or a time such as 2017-08-01T09:00, got {as_of!r}.",
-            code="TIME_INVALID",
-        ) from None
-    if not isinstance(given, datetime):
-        given = datetime.combine(given, time())
-    if given.tzinfo is None:
-        given = given.replace(tzinfo=ZoneInfo(experiment.schedule.timezone))
-    return given.astimezone(UTC)
 
 
 def _open_window(closes: str) -> Iterator[Check]:

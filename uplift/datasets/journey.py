@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from uplift.datasets.cards import Card, card
@@ -102,21 +101,3 @@ def household_units(household_id: pd.Series) -> pd.Series:
     codes, numbers = pd.factorize(household_id, sort=True)
     names = pd.Series([f"h{number:04d}" for number in numbers], dtype="str")
     return names.take(codes).set_axis(household_id.index)
-
-
-def overlapping_pairs(campaign_descriptions: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of campaigns that share at least one day: first, second, shared_days.
-
-    campaign_descriptions  campaign_id, start_date, end_date (both days included)
-    """
-    campaigns = campaign_descriptions.sort_values("campaign_id", ignore_index=True)
-    starts = campaigns["start_date"].to_numpy("datetime64[D]")
-    ends = campaigns["end_date"].to_numpy("datetime64[D]")
-    latest_start = np.maximum.outer(starts, starts)
-    earliest_end = np.minimum.outer(ends, ends)
-    shared = (earliest_end - latest_start).astype(np.int64) + 1
-    first, second = np.nonzero(np.triu(shared > 0, k=1))
-    ids = campaigns["campaign_id"].to_numpy()
-    return pd.DataFrame(
-        {"first": ids[first], "second": ids[second], "shared_days": shared[first, second]}
-    )
