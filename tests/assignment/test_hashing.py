@@ -13,13 +13,13 @@ from scipy import stats
 
 from uplift.assignment.hashing import (
     arm_ranges,
-    arm_sql,
     draw_arms,
     exact_shares,
     hash_units,
     salt_of,
     slots,
 )
+from uplift.assignment.sql import arm_sql
 from uplift.experiment import load_experiment
 from uplift.inference.multiplicity import holm
 
