@@ -48,6 +48,18 @@ def listed_pieces(units: Iterable[str]) -> Iterator[list[str]]:
         yield piece
 
 
+def pieces_of(units: Any) -> Iterable[pa.Array | list[str]]:
+    """Ids of any kind, a block at a time."""
+    pieces = arrow_pieces(units)
+    return listed_pieces(units) if pieces is None else pieces
+
+
+def texts_of(units: Any) -> Iterator[str]:
+    """Ids of any kind as Python text, one by one."""
+    for piece in pieces_of(units):
+        yield from piece if isinstance(piece, list) else piece.to_pylist()
+
+
 def block_of(texts: pa.Array | Sequence[str], *, composed: bool) -> Block:
     """The bytes of one piece.
 
