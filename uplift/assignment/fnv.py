@@ -22,15 +22,15 @@ Characters = npt.NDArray[np.uint32]
 
 
 @njit(nogil=True, cache=True)
-def growthbook_buckets(
+def growthbook_places(
     seed: Characters,
     version: int,
     utf16: bool,
     data: Bytes,
     offsets: npt.NDArray[np.int64],
-    out: npt.NDArray[np.int64],
+    out: npt.NDArray[np.float64],
 ) -> None:
-    """Bucket of each id, written into `out`: below 1,000 in version 1, below 10,000 in version 2.
+    """Where each id falls in [0, 1), written into `out`.
 
     seed           its characters, as `utf16` says
     data, offsets  id i is data[offsets[i]:offsets[i + 1]], in UTF-8
@@ -40,10 +40,12 @@ def growthbook_buckets(
     for i in range(len(out)):
         text = data[offsets[i] : offsets[i + 1]]
         if version == 1:
-            out[i] = _mix_all(_mix_text(uint32(OFFSET), text, utf16), seed) % BUCKETS_V1
+            mixed = _mix_all(_mix_text(uint32(OFFSET), text, utf16), seed)
+            out[i] = (mixed % uint32(BUCKETS_V1)) / BUCKETS_V1
         else:
             first = _mix_text(seeded, text, utf16)
-            out[i] = _mix_decimal(uint32(OFFSET), first, digits) % BUCKETS_V2
+            mixed = _mix_decimal(uint32(OFFSET), first, digits)
+            out[i] = (mixed % uint32(BUCKETS_V2)) / BUCKETS_V2
 
 
 @njit(inline="always")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from uplift.assignment.text_blocks import block_of, pieces_of
+from uplift.assignment.text_blocks import Block, over_blocks
 from uplift.errors import DefinitionError
 
 OFFSET = 0x811C9DC5
@@ -44,22 +44,26 @@ def growthbook_hash(
 
 
 def growthbook_hashes(
-    units: Any, *, seed: str, version: Literal[1, 2] = 2, characters: Characters = "utf16"
+    units: Any,
+    *,
+    seed: str,
+    version: Literal[1, 2] = 2,
+    characters: Characters = "utf16",
+    n_threads: int | None = None,
 ) -> Array:
     """`growthbook_hash` of many ids, compiled. Returns (n_units,). Errors: HASH_VERSION."""
     if version not in (1, 2):
         raise DefinitionError(
             f"GrowthBook has hash versions 1 and 2, got {version!r}.", code="HASH_VERSION"
         )
-    from uplift.assignment.fnv import growthbook_buckets  # loads numba
+    from uplift.assignment.fnv import growthbook_places  # loads numba
 
     points = np.array(_characters(seed, characters), dtype=np.uint32)
-    found = [np.empty(0, dtype=np.int64)]
-    for piece in pieces_of(units):
-        found.append(np.empty(len(piece), dtype=np.int64))
-        block = block_of(piece, composed=False)
-        growthbook_buckets(points, version, characters == "utf16", *block, found[-1])
-    return np.concatenate(found) / (1_000 if version == 1 else 10_000)
+
+    def write(block: Block, part: Array) -> None:
+        growthbook_places(points, version, characters == "utf16", block.data, block.offsets, part)
+
+    return over_blocks(units, write, dtype=np.float64, composed=False, n_threads=n_threads)
 
 
 def equal_weights(n_variations: int) -> list[float]:

@@ -16,20 +16,16 @@ treatments or more this holds while none has more than 1/K; no fixed layout hold
 """
 
 import hashlib
-import os
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from uplift.assignment.text_blocks import arrow_pieces, block_of, listed_pieces
+from uplift.assignment.text_blocks import Block, block_of, over_blocks, texts_of
 from uplift.errors import DefinitionError
 from uplift.experiment import CONTROL, Experiment
 
@@ -103,22 +99,18 @@ def hash_units(units: Any, *, salt: str, n_threads: int | None = None) -> UIntAr
     Errors: ID_MISSING, ID_NOT_TEXT.
     Source: Rivest (1992), RFC 1321; Unicode Standard Annex 15 for NFC.
     """
-    pieces = arrow_pieces(units)
-    if pieces is None:
-        return _hash_listed(units, salt=salt)
-    if sum(map(len, pieces)) <= FEW_IDS:
-        return _hash_listed(chain.from_iterable(map(pa.Array.to_pylist, pieces)), salt=salt)
-    values = np.empty(sum(map(len, pieces)), dtype=np.uint64)
-    ends = np.cumsum([len(piece) for piece in pieces])
-    parts = np.split(values, ends[:-1])
-    first_half = _compiled()
+    if isinstance(units, Sized) and len(units) <= FEW_IDS:
+        texts = list(texts_of(units))
+        block_of(texts, composed=False)  # refuses what is not text
+        return hash_units_plain(texts, salt=salt)
+    from uplift.assignment.md5 import first_half  # loads numba, which takes most of a second
 
-    def hash_piece(piece: pa.Array, part: UIntArray) -> None:
-        first_half(_prefix(salt), *block_of(piece, composed=True), part)
+    prefix = np.frombuffer(f"{salt}:".encode(), dtype=np.uint8)
 
-    with ThreadPoolExecutor(n_threads or _n_cores()) as pool:
-        list(pool.map(hash_piece, pieces, parts))
-    return values
+    def write(block: Block, part: UIntArray) -> None:
+        first_half(prefix, block.data, block.offsets, part)
+
+    return over_blocks(units, write, dtype=np.uint64, composed=True, n_threads=n_threads)
 
 
 def hash_units_plain(units: Iterable[str], *, salt: str) -> UIntArray:
@@ -198,38 +190,6 @@ def takes_part(
         values = hash_units(units, salt=draw_salt(experiment, "eligibility"), n_threads=n_threads)
         taken &= inside(values, Fraction(0), plan.exposure_share)
     return taken
-
-
-def _hash_listed(units: Iterable[str], *, salt: str) -> UIntArray:
-    found = [np.empty(0, dtype=np.uint64)]
-    for piece in listed_pieces(units):
-        if len(piece) <= FEW_IDS:
-            found.append(_plainly(piece, salt=salt))
-        else:
-            found.append(np.empty(len(piece), dtype=np.uint64))
-            _compiled()(_prefix(salt), *block_of(piece, composed=True), found[-1])
-    return np.concatenate(found)
-
-
-def _plainly(piece: Sequence[str], *, salt: str) -> UIntArray:
-    block_of(piece, composed=False)  # refuses what is not text as the fast path does
-    return hash_units_plain(piece, salt=salt)
-
-
-def _compiled() -> Any:
-    from uplift.assignment.md5 import first_half  # loads numba, which takes most of a second
-
-    return first_half
-
-
-def _prefix(salt: str) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(f"{salt}:".encode(), dtype=np.uint8)
-
-
-def _n_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _ranges(pieces: Sequence[tuple[str, Fraction]]) -> tuple[Range, ...]:

@@ -3,10 +3,12 @@
 A block is what a compiled kernel reads: the UTF-8 bytes of its ids and where each begins.
 """
 
+import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,8 @@ from uplift.errors import DataError
 
 BLOCK_ROWS = 65_536  # a block's bytes stay in the processor's cache; the copy of one is small
 TEXT = pa.large_string()
+
+T = TypeVar("T", bound=np.generic)
 
 
 class Block(NamedTuple):
@@ -81,6 +85,45 @@ def block_of(texts: pa.Array | Sequence[str], *, composed: bool) -> Block:
     if unicodedata.is_normalized("NFC", block.data.tobytes().decode()):
         return block  # every part of a composed text is composed
     return _bytes_of(_as_arrow([unicodedata.normalize("NFC", text) for text in array.to_pylist()]))
+
+
+def over_blocks(
+    units: Any,
+    kernel: Callable[[Block, npt.NDArray[T]], None],
+    *,
+    dtype: type[T],
+    composed: bool,
+    n_threads: int | None,
+) -> npt.NDArray[T]:
+    """What a kernel writes about each id, one block after another or several at once.
+
+    kernel     writes one number per id of a block; it must release Python's lock to gain by threads
+    n_threads  as many as the process may use when not given; only Arrow text is worth several
+
+    Returns (n_units,).
+    """
+    pieces = arrow_pieces(units)
+    if pieces is None:
+        found = [np.empty(0, dtype=dtype)]
+        for texts in listed_pieces(units):
+            found.append(np.empty(len(texts), dtype=dtype))
+            kernel(block_of(texts, composed=composed), found[-1])
+        return np.concatenate(found)
+    values = np.empty(sum(map(len, pieces)), dtype=dtype)
+    parts = np.split(values, np.cumsum([len(piece) for piece in pieces])[:-1])
+
+    def run(piece: pa.Array, part: npt.NDArray[T]) -> None:
+        kernel(block_of(piece, composed=composed), part)
+
+    with ThreadPoolExecutor(n_threads or _n_cores()) as pool:
+        list(pool.map(run, pieces, parts))
+    return values
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _arrow_column(units: Any) -> pa.ChunkedArray | None:
