@@ -16,6 +16,7 @@ OFFSET = 0x811C9DC5
 PRIME = 0x01000193
 BUCKETS_V1 = 1_000
 BUCKETS_V2 = 10_000
+POWERS_OF_TEN = np.array([10**k for k in range(9, 0, -1)], dtype=np.uint32)
 
 Bytes = npt.NDArray[np.uint8]
 Characters = npt.NDArray[np.uint32]
@@ -35,17 +36,32 @@ def growthbook_places(
     seed           its characters, as `utf16` says
     data, offsets  id i is data[offsets[i]:offsets[i + 1]], in UTF-8
     """
-    digits = np.zeros(10, np.uint32)
     seeded = _mix_all(uint32(OFFSET), seed)
+    mixed = np.empty(len(out), np.uint32)
     for i in range(len(out)):
         text = data[offsets[i] : offsets[i + 1]]
         if version == 1:
-            mixed = _mix_all(_mix_text(uint32(OFFSET), text, utf16), seed)
-            out[i] = (mixed % uint32(BUCKETS_V1)) / BUCKETS_V1
+            mixed[i] = _mix_all(_mix_text(uint32(OFFSET), text, utf16), seed)
         else:
-            first = _mix_text(seeded, text, utf16)
-            mixed = _mix_decimal(uint32(OFFSET), first, digits)
-            out[i] = (mixed % uint32(BUCKETS_V2)) / BUCKETS_V2
+            mixed[i] = _mix_text(seeded, text, utf16)
+    if version == 1:
+        _place(mixed, out)
+    else:
+        _place_again(mixed, out)
+
+
+@njit(nogil=True, cache=True)
+def _place(mixed: Characters, out: npt.NDArray[np.float64]) -> None:
+    for i in range(len(out)):
+        out[i] = (mixed[i] % uint32(BUCKETS_V1)) / BUCKETS_V1
+
+
+@njit(nogil=True, cache=True)
+def _place_again(mixed: Characters, out: npt.NDArray[np.float64]) -> None:
+    """The second hash, of the first as it is printed. A loop of its own, which becomes vectors."""
+    for i in range(len(out)):
+        again = _mix_decimal(uint32(OFFSET), mixed[i])
+        out[i] = (again % uint32(BUCKETS_V2)) / BUCKETS_V2
 
 
 @njit(inline="always")
@@ -85,13 +101,10 @@ def _mix_text(state: uint32, text: Bytes, utf16: bool) -> uint32:
 
 
 @njit(inline="always")
-def _mix_decimal(state: uint32, number: uint32, digits: Characters) -> uint32:
-    """Mix in a number as it is printed."""
-    n_digits = 0
-    while number > 0 or n_digits == 0:
-        digits[n_digits] = number % uint32(10)
-        number = number // uint32(10)
-        n_digits += 1
-    for k in range(n_digits - 1, -1, -1):
-        state = _mix(state, digits[k] + uint32(48))
-    return state
+def _mix_decimal(state: uint32, number: uint32) -> uint32:
+    """Mix in a number as it is printed. Digits are found apart from each other, not in a chain."""
+    for power in POWERS_OF_TEN:
+        digit = (number // power) % uint32(10)
+        mixed = _mix(state, digit + uint32(48))
+        state = mixed if number >= power else state
+    return _mix(state, number % uint32(10) + uint32(48))
