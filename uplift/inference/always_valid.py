@@ -39,8 +39,8 @@ def multiplier(
 ) -> float:
     """Half width of the interval in standard errors, when `n_units` (all arms) have been read.
 
-        two-sided  sqrt((n + r) / n ln((n + r) / (r alpha^2)))
-        one-sided  sqrt(2 (n + r) / n ln(1 + sqrt((n + r) / r) / (2 alpha))),  r tuned at 2 alpha
+    two-sided  sqrt((n + r) / n ln((n + r) / (r alpha^2)))
+    one-sided  sqrt(2 (n + r) / n ln(1 + sqrt((n + r) / r) / (2 alpha))),  r tuned at 2 alpha
     """
     n = float(np.asarray(n_units, dtype=np.float64))
     return float(multipliers([n], tuning_n=tuning_n, alpha=alpha, sides=sides)[0])
@@ -67,7 +67,9 @@ def multipliers(
     return np.asarray(np.sqrt(2 * (n + r) / n * np.log1p(np.sqrt((n + r) / r) / (2 * alpha))))
 
 
-def always_valid_p_value(z: float, n_units: float, *, tuning_n: float, alpha: float = 0.05) -> float:
+def always_valid_p_value(
+    z: float, n_units: float, *, tuning_n: float, alpha: float = 0.05
+) -> float:
     """p-value of one reading; its running minimum over the readings is valid at every moment.
 
         min(1, sqrt((n + r) / r) exp(-n z^2 / (2 (n + r))))

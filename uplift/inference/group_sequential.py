@@ -53,7 +53,10 @@ def pocock() -> Spending:
 
 
 def power_family(exponent: float = 2.0) -> Spending:
-    """alpha t^exponent: 1 is even, 3 is near O'Brien and Fleming. Source: Kim & DeMets (1987)."""
+    """A power of time, alpha t^exponent: 1 spends evenly, 3 is near O'Brien and Fleming.
+
+    Source: Kim & DeMets (1987), Biometrika 74(1).
+    """
     if not exponent > 0:
         raise DefinitionError(
             f"The exponent of the spending must be above 0, got {exponent}. Usual: 1 to 3.",
@@ -135,7 +138,7 @@ class Boundary:
         (drift / (z_(1 - alpha / sides) + z_power))^2, where alpha is the error spent by the end
         """
         fixed = float(ndtri(power) - ndtri(self.spent[-1] / self.sides))
-        return (self.drift_for(power) / fixed) ** 2
+        return float((self.drift_for(power) / fixed) ** 2)
 
     def expected_fraction(self, drift: float = 0.0) -> float:
         """Mean information at which the experiment stops, as a share of the planned."""
@@ -227,9 +230,7 @@ def _build(
     for k, step in enumerate(steps):
         root = math.sqrt(step)
 
-        def over(
-            b: float, nodes: Array = nodes, mass: Array = mass, root: float = root
-        ) -> float:
+        def over(b: float, nodes: Array = nodes, mass: Array = mass, root: float = root) -> float:
             crossed = ndtr((nodes - b) / root)
             if sides == 2:
                 crossed = crossed + ndtr((-b - nodes) / root)
@@ -250,7 +251,7 @@ def _grid(z: float, scale: float, smallest: float, sides: int) -> tuple[Array, A
     """Simpson nodes and weights over the region where the experiment goes on."""
     top = min(z, LARGEST_Z) * scale
     low = -top if sides == 2 else -LARGEST_Z * scale
-    wanted = int(math.ceil(NODES_PER_STEP * (top - low) / smallest))
+    wanted = math.ceil(NODES_PER_STEP * (top - low) / smallest)
     n = min(max(wanted, FEWEST_NODES), MOST_NODES) | 1
     nodes = np.linspace(low, top, n)
     weights = np.where(np.arange(n) % 2, 4.0, 2.0)

@@ -42,8 +42,8 @@ def explained_share(moments: Moments, *, column: str, covariates: Sequence[str])
 
         S_xy' S_xx^-1 S_xy / S_yy, adjusted: 1 - (1 - R^2) (n - 1) / (n - 1 - rank), at least 0
 
-    The adjustment takes out what as many columns of noise would explain of this history. A covariate
-    that is constant, or a combination of others, explains nothing more.
+    The adjustment takes out what as many columns of noise would explain of this history. A
+    covariate that is constant, or a combination of others, explains nothing more.
     """
     total = moments.variance(column)
     if not covariates or not total > 0:
@@ -68,9 +68,7 @@ def explained_share(moments: Moments, *, column: str, covariates: Sequence[str])
     return max(1 - (1 - share) * (moments.count - 1) / df, 0.0)
 
 
-def variance_after_adjustment(
-    moments: Moments, *, column: str, covariates: Sequence[str]
-) -> float:
+def variance_after_adjustment(moments: Moments, *, column: str, covariates: Sequence[str]) -> float:
     """Variance of a column that is left when covariates known before the draw are taken out.
 
     variance (1 - R^2), with `explained_share` as R^2; every pair of the columns must be among the

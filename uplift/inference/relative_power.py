@@ -147,7 +147,7 @@ def additional_share_needed(
     """
     if std_error == 0:
         return 0.0
-    each = power ** (1 / n_goals)
+    each = float(power ** (1 / n_goals))
     alpha, fixed = 1 - confidence, float(stats.norm.ppf(0.5 + confidence / 2))
 
     def reached(share: float) -> float:

@@ -127,8 +127,8 @@ def tails_of_t_test(
         variance  1 - c k3 + c^2 (k4 + 2 a) / 4
         third cumulant  k3 - 3 c k4 / 2 + 3 c k3^2 / 4
 
-    and an Edgeworth expansion around the normal gives its sign. When there is no effect both tails are false
-    alarms, (1 - confidence) / 2 each if the outcome were normal.
+    and an Edgeworth expansion around the normal gives its sign. When there is no effect both
+    tails are false alarms, (1 - confidence) / 2 each if the outcome were normal.
     """
     cumulants = _cumulants(control, treatment or control, n_control, n_treatment)
     shift = effect / cumulants.std_error
@@ -278,7 +278,7 @@ def _beyond(c: float, shift: float, k3: float, cumulants: _Cumulants) -> float:
 
 
 def _kept_inside(base: float, change: float) -> float:
-    """base + change, bent so that it approaches 0 or 1 and never passes it."""
+    """A probability `base + change`, bent so that it approaches 0 or 1 and never passes it."""
     if change < 0:
         room = base / 2
         return base + change if -change <= room else room * math.exp((change + room) / room)
