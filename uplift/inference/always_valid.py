@@ -31,19 +31,14 @@ def mixture_variance(tuning_n: float, *, alpha: float = 0.05) -> float:
 
 
 def multiplier(
-    n_units: float | Sequence[float] | Array,
-    *,
-    tuning_n: float,
-    alpha: float = 0.05,
-    sides: Literal[1, 2] = 2,
+    n_units: float, *, tuning_n: float, alpha: float = 0.05, sides: Literal[1, 2] = 2
 ) -> float:
     """Half width of the interval in standard errors, when `n_units` (all arms) have been read.
 
     two-sided  sqrt((n + r) / n ln((n + r) / (r alpha^2)))
     one-sided  sqrt(2 (n + r) / n ln(1 + sqrt((n + r) / r) / (2 alpha))),  r tuned at 2 alpha
     """
-    n = float(np.asarray(n_units, dtype=np.float64))
-    return float(multipliers([n], tuning_n=tuning_n, alpha=alpha, sides=sides)[0])
+    return float(multipliers([n_units], tuning_n=tuning_n, alpha=alpha, sides=sides)[0])
 
 
 def multipliers(

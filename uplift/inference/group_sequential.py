@@ -185,7 +185,7 @@ def spending_boundary(
 
     def bound(k: int, over: Callable[[float], float]) -> float:
         def excess(z: float) -> float:
-            return over(z * math.sqrt(t[k])) - to_spend[k]
+            return over(z * math.sqrt(t[k])) - float(to_spend[k])
 
         if too_small[k] or excess(LARGEST_Z) >= 0:
             return LARGEST_Z

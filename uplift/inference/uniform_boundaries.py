@@ -134,12 +134,12 @@ def beta_binomial_log_mixture(
     a, b = r / (h * (g + h)), r / (g * (g + h))
     ups, downs = (s + v / h) / (g + h), (v / g - s) / (g + h)
     value = v / (g * h) * math.log(g + h) - ups * math.log(g) - downs * math.log(h)
-    value += special.betaln(a + ups, b + downs) - special.betaln(a, b)
+    value += float(special.betaln(a + ups, b + downs) - special.betaln(a, b))
     if one_sided:
         still = g / (g + h)
         value += math.log(special.betaincc(a + ups, b + downs, still))
         value -= math.log(special.betaincc(a, b, still))
-    return float(value)
+    return value
 
 
 def beta_binomial_mixture_bound(
