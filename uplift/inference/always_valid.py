@@ -20,6 +20,8 @@ from uplift.errors import DefinitionError
 
 Array = npt.NDArray[np.float64]
 
+SEARCH_POINTS = 200
+
 
 def mixture_variance(tuning_n: float, *, alpha: float = 0.05) -> float:
     """r, the variance of the mixture in units, that is best at `tuning_n` units.
@@ -88,11 +90,14 @@ def always_valid_p_value_one_sided(
     def excess(alpha: float) -> float:
         return z - multiplier(n_units, tuning_n=tuning_n, alpha=alpha, sides=1)
 
-    if excess(largest) < 0:
+    grid = np.geomspace(smallest, largest, SEARCH_POINTS)
+    proven = [bool(excess(alpha) >= 0) for alpha in grid]
+    if not any(proven):  # near 1/2 the tuning runs away, so the end of the grid says nothing
         return largest
-    if excess(smallest) >= 0:
+    first = proven.index(True)
+    if first == 0:
         return smallest
-    return float(optimize.brentq(excess, smallest, largest, xtol=1e-12))
+    return float(optimize.brentq(excess, grid[first - 1], grid[first], xtol=1e-12))
 
 
 def inflation(n_units: float, *, tuning_n: float, alpha: float = 0.05) -> float:

@@ -152,7 +152,7 @@ def beta_binomial_mixture_bound(
     alpha_opt: float = 0.05,
     one_sided: bool = False,
 ) -> float:
-    """Bound on a sum of increments between -g and h; v / g, the largest sum, when none is lower."""
+    """Bound on a sum of increments between -g and h; inf while no sum is evidence enough."""
 
     def log_mixture(s: float) -> float:
         return beta_binomial_log_mixture(
@@ -161,7 +161,7 @@ def beta_binomial_mixture_bound(
 
     largest = v / g
     if log_mixture(largest) < math.log(1 / alpha):
-        return largest
+        return math.inf
     return float(
         optimize.brentq(lambda s: log_mixture(s) - math.log(1 / alpha), 0.0, largest, xtol=1e-10)
     )
