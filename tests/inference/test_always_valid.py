@@ -83,10 +83,10 @@ def test_curves_are_crossed_at_most_as_often_as_they_say():
     ]
     for draw, bound in shapes:
         assert crossings(draw, bound, v) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2_000)
-    # a curve for normal sums is crossed too often by skewed ones
+    # a curve for normal sums is crossed too often by skewed ones, early on above all
     skewed = crossings(
         lambda r, s: r.exponential(1, s) - 1,
-        lambda x: curves.normal_mixture_bound(x, one_sided=True, **scale),
+        lambda x: curves.normal_mixture_bound(x, one_sided=True, v_opt=5.0),
         v,
     )
     assert skewed > 0.05 + 3 * np.sqrt(0.05 * 0.95 / 2_000)

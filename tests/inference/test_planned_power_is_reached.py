@@ -1,4 +1,4 @@
-"""A planned power of 80 % is 80 % in simulated experiments, and a plan that leaves something out is not.
+"""A planned power of 80 % is 80 % in simulated experiments; one that forgets something is not.
 
 Each plan is replayed 2,000 times; three standard errors of a share of 80 % are 2.7 points.
 """

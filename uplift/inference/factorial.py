@@ -19,6 +19,8 @@ from uplift.errors import DefinitionError
 from uplift.inference.power import power_of
 
 Array = npt.NDArray[np.float64]
+
+ROUNDING = 1e-12  # of the largest cell mean: what the fit leaves below it is no interaction
 Cells = Sequence[Sequence[float]] | Array
 
 
@@ -198,7 +200,9 @@ def _noncentrality(cell_means: Cells, n_units: Cells, variance: float) -> float:
     )
     root = np.sqrt(n.ravel())
     fit, *_ = np.linalg.lstsq(design * root[:, None], means.ravel() * root, rcond=None)
-    return float(np.sum(n.ravel() * (means.ravel() - design @ fit) ** 2) / variance)
+    rest = means.ravel() - design @ fit
+    rest[np.abs(rest) <= ROUNDING * np.abs(means).max()] = 0.0
+    return float(np.sum(n.ravel() * rest**2) / variance)
 
 
 def _z_sum(confidence: float, power: float) -> float:

@@ -176,7 +176,10 @@ def skewed_units(
         return (tails.upper if effect > 0 else tails.lower) - power
 
     # power can only be trusted where it rises with the units: search down from ample
-    steps = np.linspace(2.5, -1.5, 41)
+    top = 2.5
+    while shortfall(top) < 0:
+        top += 1.0
+    steps = np.linspace(top, -1.5, 41)
     reached = [step for step in steps if shortfall(step) >= 0]
     if len(reached) == len(steps):
         return float(plain * math.exp(steps[-1]))
