@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from uplift.inference import clusters, factorial, power, power_rules
+from uplift.inference import clusters, factorial, noninferiority, power
 from uplift.inference.group_sequential import spending_boundary
 from uplift.inference.moments import Moments
 from uplift.inference.planning_variance import ratio_variance
@@ -133,7 +133,7 @@ def test_noninferiority():
         m_t, v_t = normal_arms(round(0.75 * n), mean=0.0, variance=1.0, rng=rng)
         return (m_t - m_c + 0.1) / np.sqrt(v_c + v_t) > stats.norm.ppf(0.95)
 
-    n = power_rules.required_units_noninferiority(0.1, **SHARES, variance=1.0)
+    n = noninferiority.required_units_noninferiority(0.1, **SHARES, variance=1.0)
     assert reached(replay(n))
     assert not reached(replay(power.required_units(0.1, **SHARES, control_variance=1.0)))
 

@@ -6,8 +6,8 @@ from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
 from uplift.errors import DefinitionError
+from uplift.inference import noninferiority, power_rules, power_score, power_t, relative_power
 from uplift.inference import power as planner
-from uplift.inference import power_rules, power_score, power_t, relative_power
 
 ARMS = {"n_control": 12.0, "n_treatment": 30.0}
 
@@ -162,10 +162,10 @@ def test_shares_are_best_for_the_money():
 
 def test_noninferiority_is_one_equation():
     arms = {"n_control": 500.0, "n_treatment": 1_500.0, "variance": 7.0, "confidence": 0.975}
-    margin = power_rules.detectable_margin(**arms, true_effect=0.1)
-    found = power_rules.power_of_noninferiority(margin, **arms, true_effect=0.1)
+    margin = noninferiority.detectable_margin(**arms, true_effect=0.1)
+    found = noninferiority.power_of_noninferiority(margin, **arms, true_effect=0.1)
     assert found == pytest.approx(0.8, abs=1e-9)
-    n = power_rules.required_units_noninferiority(
+    n = noninferiority.required_units_noninferiority(
         margin,
         control_share=0.25,
         treatment_share=0.75,
@@ -206,13 +206,13 @@ def test_noninferiority_is_one_equation():
         (lambda: power_rules.required_units_of_rule([rule()], weights=[1]), "WEIGHTS_INVALID"),
         (lambda: power_rules.best_shares(control_cost=0), "COST_INVALID"),
         (
-            lambda: power_rules.required_units_noninferiority(
+            lambda: noninferiority.required_units_noninferiority(
                 -1, control_share=0.5, treatment_share=0.5, variance=1
             ),
             "MARGIN_INVALID",
         ),
         (
-            lambda: power_rules.required_units_noninferiority(
+            lambda: noninferiority.required_units_noninferiority(
                 1, control_share=0.5, treatment_share=0.5, variance=1, true_effect=-2
             ),
             "EFFECT_INVALID",
