@@ -1,11 +1,14 @@
 """Where the tests find what is not part of the project."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres_server import PostgresMissing, PostgresServer, running_postgres
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -45,3 +48,23 @@ def new_project(root: Path) -> Callable[[Path], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, started when the first test asks and stopped when the last has run."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(running_postgres())
+        except PostgresMissing as missing:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"CI must have PostgreSQL. {missing}")
+            pytest.skip(str(missing))
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    with postgres_server.fresh_database() as url:
+        yield url
