@@ -107,4 +107,4 @@ def _mix_decimal(state: uint32, number: uint32) -> uint32:
         digit = (number // power) % uint32(10)
         mixed = _mix(state, digit + uint32(48))
         state = mixed if number >= power else state
-    return _mix(state, number % uint32(10) + uint32(48))
+    return uint32(_mix(state, number % uint32(10) + uint32(48)))

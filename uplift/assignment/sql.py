@@ -144,7 +144,7 @@ def slot_sql(
     digits = _digits(draw_salt(experiment, purpose, wave=wave), column, syntax, SLOT_DIGITS)
     integer = syntax.integer.format(digits=digits)
     surplus = 2 ** (4 * SLOT_DIGITS - SLOT_BITS)
-    whole = f"({integer} - {integer} % {surplus})"  # the surplus bits cleared
+    whole = f"({integer} - mod({integer}, {surplus}))"  # the surplus bits cleared
     return f"({syntax.real.format(integer=whole)} / {2 ** (4 * SLOT_DIGITS)})"
 
 
