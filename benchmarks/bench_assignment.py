@@ -218,6 +218,10 @@ def head(n_ids: int, rounds: int) -> str:
     )
 
 
+def heading(title: str, *names: str) -> list[str]:
+    return [f"\n## {title}\n", f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+
+
 def report(n_ids: int, rounds: int) -> str:
     times, claims, memory = [], [], []
     for shape, ids in columns(n_ids).items():
@@ -231,12 +235,13 @@ def report(n_ids: int, rounds: int) -> str:
         claims += claim_rows(shape, seconds)
     parts = [
         head(n_ids, rounds),
-        "## Time\n\n| ids | method | threads | n ids | seconds | ns per id |\n|---|---|---|---|---|---|",
+        *heading("Time", "ids", "method", "threads", "n ids", "seconds", "ns per id"),
         *times,
-        "\n## Ratios\n\n| ids | time per id | threads | ratio | promised | kept |\n|---|---|---|---|---|---|",
+        *heading("Ratios", "ids", "time per id", "threads", "ratio", "promised", "kept"),
         *claims,
-        "\n## Memory\n\n| ids | method | column, MiB | peak beyond it, MiB | ratio | promised |\n"
-        "|---|---|---|---|---|---|",
+        *heading(
+            "Memory", "ids", "method", "column, MiB", "peak beyond it, MiB", "ratio", "promised"
+        ),
         *memory,
     ]
     return "\n".join(parts) + "\n"

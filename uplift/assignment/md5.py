@@ -16,6 +16,7 @@ from numpy import uint32, uint64
 
 LANES = 64
 BLOCK_BYTES = 64  # the digest takes its text in blocks of so many bytes
+WORDS = 16  # of four bytes, in a block
 LENGTH_BYTES = 8  # of the last block, holding the length of the text
 SINES = np.array([int(abs(math.sin(i + 1)) * 2**32) for i in range(64)], dtype=np.uint32)
 START = np.array([0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476], dtype=np.uint32)
@@ -32,10 +33,12 @@ def first_half(
 
     data, offsets  text i is data[offsets[i]:offsets[i + 1]]
     """
-    words = np.zeros((16, LANES), np.uint32)
+    words = np.zeros((WORDS, LANES), np.uint32)
     state = np.zeros((4, LANES), np.uint32)
     last = np.zeros(LANES, np.uint32)  # each text's last block, counted from 0
-    scratch = np.zeros(BLOCK_BYTES, np.uint8)
+    heads = np.zeros(len(prefix) // 4, np.uint32)  # words that hold nothing but prefix
+    for k in range(len(heads)):
+        heads[k] = _word_at(prefix, uint64(4 * k))
     for first in range(0, len(out), LANES):
         n_lanes = min(LANES, len(out) - first)
         for lane in range(n_lanes):
@@ -47,8 +50,7 @@ def first_half(
             for lane in range(n_lanes):
                 if block <= last[lane]:
                     text = data[offsets[first + lane] : offsets[first + lane + 1]]
-                    _lay_out(prefix, text, block, block == last[lane], scratch)
-                    _to_words(scratch, words, lane)
+                    _lay_out(prefix, heads, text, block, block == last[lane], words, lane)
             _digest_block(words, state, last, uint32(block))
         for lane in range(n_lanes):
             high, low = _reversed_bytes(state[0, lane]), _reversed_bytes(state[1, lane])
@@ -56,28 +58,51 @@ def first_half(
 
 
 @njit(inline="always")
-def _lay_out(prefix: Bytes, text: Bytes, block: int, is_last: bool, scratch: Bytes) -> None:
-    """Bytes of one block: prefix and text, then 0x80, zeros, and in the last the length in bits."""
-    base = BLOCK_BYTES * block
+def _lay_out(
+    prefix: Bytes, heads: Words, text: Bytes, block: int, is_last: bool, words: Words, lane: int
+) -> None:
+    """Words of one block: prefix and text, then 0x80, zeros, and in the last the length in bits.
+
+    Only the words in which two of these meet are put together byte by byte.
+    """
     n_prefix, length = len(prefix), len(prefix) + len(text)
-    scratch[:] = 0
-    for i in range(base, min(base + BLOCK_BYTES, n_prefix)):
-        scratch[i - base] = prefix[i]
-    for i in range(max(base, n_prefix), min(base + BLOCK_BYTES, length)):
-        scratch[i - base] = text[i - n_prefix]
-    if base <= length < base + BLOCK_BYTES:
-        scratch[length - base] = 0x80
+    for k in range(WORDS):
+        place = 4 * (WORDS * block + k)  # of the word's first byte
+        if place + 4 <= n_prefix:
+            words[k, lane] = heads[place // 4]
+        elif place > length:
+            words[k, lane] = 0
+        elif place >= n_prefix and place + 4 <= length:
+            words[k, lane] = _word_at(text, uint64(place - n_prefix))
+        else:
+            words[k, lane] = _mixed_word(prefix, text, place)
     if is_last:
-        for i in range(LENGTH_BYTES):
-            scratch[BLOCK_BYTES - LENGTH_BYTES + i] = ((8 * length) >> (8 * i)) & 0xFF
+        words[14, lane] = uint32(8 * length)
+        words[15, lane] = uint32((8 * length) >> 32)
 
 
 @njit(inline="always")
-def _to_words(scratch: Bytes, words: Words, lane: int) -> None:
-    for k in range(16):
-        low = uint32(scratch[4 * k]) | uint32(scratch[4 * k + 1]) << uint32(8)
-        high = uint32(scratch[4 * k + 2]) | uint32(scratch[4 * k + 3]) << uint32(8)
-        words[k, lane] = uint32(low | high << uint32(16))
+def _word_at(data: Bytes, i: uint64) -> uint32:
+    """Four bytes as a number, lowest first. The place is unsigned: it is read by one load."""
+    low = uint32(data[i]) | uint32(data[i + uint64(1)]) << uint32(8)
+    high = uint32(data[i + uint64(2)]) | uint32(data[i + uint64(3)]) << uint32(8)
+    return uint32(low | high << uint32(16))
+
+
+@njit(inline="always")
+def _mixed_word(prefix: Bytes, text: Bytes, place: int) -> uint32:
+    word = uint32(0)
+    for i in range(4):
+        at, in_text = place + i, place + i - len(prefix)
+        byte = uint32(0)
+        if in_text < 0:
+            byte = uint32(prefix[at])
+        elif in_text < len(text):
+            byte = uint32(text[in_text])
+        elif in_text == len(text):
+            byte = uint32(0x80)
+        word |= uint32(byte << uint32(8 * i))
+    return word
 
 
 @njit(inline="always")
