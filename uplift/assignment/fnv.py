@@ -1,8 +1,8 @@
 """GrowthBook's hash of many ids at once, in its two versions.
 
-FNV-1a in 32 bits, over characters and not bytes: the JavaScript SDK, and the Python SDK since 2025,
-take an id's UTF-16 code units; older Python SDKs took its code points, which differ for characters
-outside the basic plane (emoji). `growthbook.growthbook_hash` is the plain twin.
+FNV-1a in 32 bits, over characters and not bytes: the JavaScript SDK, and version 4 of the Python
+SDK, take an id's UTF-16 code units; older Python SDKs took its code points, which differ for
+characters outside the basic plane (emoji). `growthbook.growthbook_hash` is the plain twin.
 
 Source: the FNV draft (Fowler, Noll, Vo, Eastlake); GrowthBook's "Build your own SDK".
 """

@@ -31,7 +31,8 @@ def growthbook_hash(
 ) -> float | None:
     """Where a unit falls in [0, 1): in thousandths (version 1) or ten-thousandths (version 2).
 
-    characters  `utf16` as in JavaScript and the Python SDK since 2025; `code_points` as before
+    characters  `utf16` as in JavaScript and version 4 of the Python SDK; `code_points` as in
+                older ones
 
     None for a version that does not exist.
     """
