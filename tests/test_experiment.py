@@ -190,3 +190,59 @@ def test_the_folder_and_the_id_must_agree(tmp_path):
     with pytest.raises(DefinitionError, match="same name") as error:
         load_experiment(tmp_path / "autumn")
     assert error.value.code == "NAME_MISMATCH"
+
+
+FACTORIAL = TEXT.replace("kind: campaign_holdout", "kind: factorial").replace(
+    """  - {name: voucher, share: 0.9, channel: email, unit_cost: 0.05, redemption_cost: 2}
+  - {name: control, share: 0.1}
+""",
+    """  - {name: both, share: 1/4, levels: {offer: voucher, channel: email}}
+  - {name: control, share: 1/4, levels: {offer: none, channel: none}}
+  - {name: only_email, share: 1/4, levels: {offer: none, channel: email}}
+  - {name: only_voucher, share: 1/4, levels: {offer: voucher, channel: none}}
+factors:
+  - {name: offer, levels: [none, voucher]}
+  - {name: channel, levels: [none, email]}
+""",
+)
+
+
+def test_a_factorial_experiment_has_an_arm_for_every_combination():
+    experiment = read(FACTORIAL)
+    assert experiment.arms[0].levels == {"offer": "none", "channel": "none"}
+    assert len(experiment.arms) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("offer: voucher, channel: none", "offer: voucher, channel: email", "FACTORIAL_INCOMPLETE"),
+        ("{offer: none, channel: none}", "{}", "FACTORIAL_INCOMPLETE"),
+        ("levels: [none, voucher]", "levels: [voucher, none]", "FACTORIAL_INCOMPLETE"),
+        ("kind: factorial", "kind: ab_test", "KIND_MISMATCH"),
+    ],
+)
+def test_a_factorial_experiment_with_a_hole_is_refused(old, new, code):
+    with pytest.raises(DefinitionError) as caught:
+        read(FACTORIAL.replace(old, new))
+    assert caught.value.code == code
+
+
+def test_a_stated_default_leaves_the_digest_as_it_is():
+    stated = TEXT + "assignment: {method: hash, exposure_share: 1}\nfactors: []\n"
+    assert read(stated).digest == read().digest
+
+
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        ("assignment: {method: rerandomised}", "BALANCE_MISSING"),
+        ("assignment: {strata: [region]}", "STRATA_UNUSED"),
+        ("assignment: {layer: {name: spring, start: 0.5, end: 0.5}}", "LAYER_EMPTY"),
+        ("rotation: {cohorts: 4, every_days: 91}", "KIND_MISMATCH"),
+    ],
+)
+def test_a_draw_that_contradicts_itself_is_refused(part, code):
+    with pytest.raises(DefinitionError) as caught:
+        read(f"{TEXT}\n{part}\n")
+    assert caught.value.code == code

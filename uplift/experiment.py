@@ -4,13 +4,12 @@ Frozen, read from YAML, and known by the digest of its canonical form, which sea
 """
 
 import hashlib
+import itertools
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import (
@@ -26,6 +25,7 @@ from pydantic import (
 from uplift.economics import Economics
 from uplift.errors import DefinitionError
 from uplift.metrics import Definition, Metric, MetricCatalogue, Slug, resolve_metric
+from uplift.schedule import Schedule
 from uplift.strict_yaml import DefinitionLike, Document, read_yaml, validate
 from uplift.table import Column, Result, Table, canonical_json, to_plain
 
@@ -74,15 +74,32 @@ Share = Annotated[
 Cost = Annotated[float, AfterValidator(_cost)]
 
 
+class Factor(Definition):
+    """One dimension of a factorial experiment; its first level is the one without it."""
+
+    name: Slug
+    levels: Annotated[tuple[Slug, ...], Field(min_length=2)]
+
+
 class Arm(Definition):
-    """One version of a campaign that units can be assigned to."""
+    """One version of a campaign that units can be assigned to.
+
+    unit_cost  per assigned unit, in the experiment's currency; must be stated before sealing
+    levels     of a factorial experiment: the level of each factor, e.g. {offer: voucher}
+    """
 
     name: Slug
     share: Share  # of eligible units
     channel: Slug | None = None
     offer: Slug | None = None
-    unit_cost: Cost = 0.0  # per assigned unit, in the experiment's currency
+    unit_cost: Cost | None = None
     redemption_cost: Cost = 0.0  # per redemption, in the experiment's currency
+    levels: dict[Slug, Slug] = Field(default_factory=dict)
+
+    @property
+    def contact_cost(self) -> float:
+        """Cost per assigned unit; 0 where none is stated."""
+        return self.unit_cost or 0.0
 
 
 class Condition(Definition):
@@ -101,12 +118,21 @@ class Audience(Definition):
     where: tuple[Condition, ...] = ()
 
 
+class Prior(Definition):
+    """What earlier experiments say of a relative effect, and which ones they were."""
+
+    mean: float
+    std_dev: float = Field(gt=0)
+    source: str
+
+
 class PlannedMetric(Definition):
     """A metric and what the plan asks of it.
 
     minimum_effect       smallest relative effect worth acting on, e.g. 0.05
     margin               largest acceptable harm of a guardrail, in the metric's unit
     expected_mean, expected_std_dev  assumed at design when there is no history to measure them
+    prior                what earlier experiments say of the relative effect
     """
 
     metric: Metric
@@ -114,6 +140,7 @@ class PlannedMetric(Definition):
     margin: float | None = Field(default=None, gt=0)
     expected_mean: float | None = None
     expected_std_dev: float | None = Field(default=None, gt=0)
+    prior: Prior | None = None
 
     @field_validator("metric", mode="before")
     @classmethod
@@ -122,11 +149,15 @@ class PlannedMetric(Definition):
 
 
 class MetricPlan(Definition):
-    """One primary metric decides; secondary ones explain; guardrails must not be harmed."""
+    """One primary metric decides; secondary ones explain; guardrails must not be harmed.
+
+    no_guardrails_because  the reason why none is watched; without one, sealing asks for guardrails
+    """
 
     primary: PlannedMetric
     secondary: tuple[PlannedMetric, ...] = ()
     guardrails: tuple[PlannedMetric, ...] = ()
+    no_guardrails_because: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "MetricPlan":
@@ -151,68 +182,110 @@ class MetricPlan(Definition):
             yield "guardrail", planned
 
 
-class Schedule(Definition):
-    """When units are contacted and how long they are watched."""
+class LayerSlots(Definition):
+    """A part of a layer: experiments of one layer whose parts do not meet share no unit."""
 
-    starts_at: datetime
-    timezone: str
-    response_days: int = Field(ge=1)
+    name: Slug
+    start: Share = Fraction(0)
+    end: Share = Fraction(1)
 
     @model_validator(mode="after")
-    def _clear(self) -> "Schedule":
-        try:
-            zone = ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError):
+    def _not_empty(self) -> "LayerSlots":
+        if self.start >= self.end:
             raise DefinitionLike(
-                f"time zone {self.timezone!r} is not known. Give an IANA name, e.g. Europe/Paris.",
-                code="TIME_ZONE",
-            ) from None
-        if self.starts_at.tzinfo is None and _is_ambiguous(self.starts_at, zone):
-            raise DefinitionLike(
-                f"{self.starts_at} is skipped or repeated by a clock change in {self.timezone}. "
-                "Choose another hour.",
-                code="TIME_AMBIGUOUS",
+                f"layer {self.name}: the part from {self.start} to {self.end} is empty.",
+                code="LAYER_EMPTY",
             )
         return self
 
-    @property
-    def launch_at(self) -> datetime:
-        """Start in UTC."""
-        if self.starts_at.tzinfo is not None:
-            return self.starts_at.astimezone(UTC)
-        return self.starts_at.replace(tzinfo=ZoneInfo(self.timezone)).astimezone(UTC)
 
-    @property
-    def closes_at(self) -> datetime:
-        """End of the response window in UTC: nothing later counts, nothing earlier is mature."""
-        return self.launch_at + timedelta(days=self.response_days)
+class ContactCap(Definition):
+    """At most so many contacts of a unit in a sliding window before the send."""
 
-    def moment(self, given: str | date | datetime) -> datetime:
-        """A time in UTC; without a zone it is the schedule's, and a day is its first moment.
+    max_contacts: int = Field(ge=0)
+    window_days: int = Field(ge=1)
+    channel: Slug | None = None  # all channels when not given
 
-        Errors: TIME_INVALID for text that is neither a date nor a time.
-        """
-        try:
-            when = datetime.fromisoformat(given) if isinstance(given, str) else given
-        except ValueError:
-            raise DefinitionError(
-                f"A date or a time such as 2017-08-01T09:00 is expected, got {given!r}.",
-                code="TIME_INVALID",
-            ) from None
-        if not isinstance(when, datetime):
-            when = datetime.combine(when, time())
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=ZoneInfo(self.timezone))
-        return when.astimezone(UTC)
+
+class AssignmentPlan(Definition):
+    """How arms are drawn.
+
+    method          `hash`: each unit by its own hash, the same everywhere and for ever;
+                    `stratified`: exact shares within strata of a list drawn at once;
+                    `rerandomised`: the first of many such draws whose covariates are balanced
+    strata          columns of customers; every combination of their values is a stratum
+    balance         covariates that a rerandomised draw must balance
+    acceptance      share of rerandomised draws that are balanced enough
+    exposure_share  of eligible units that take part at all; may grow while the test is live
+    excludes        experiments whose control is left out, e.g. the universal control
+    layer           part of a layer that this experiment may use
+    contact_caps    units at a cap are not drawn, control and treatment alike
+    salt            of the draw; the experiment's id when not given
+    """
+
+    method: Literal["hash", "stratified", "rerandomised"] = "hash"
+    strata: tuple[Slug, ...] = ()
+    balance: tuple[Slug, ...] = ()
+    acceptance: float = Field(default=0.01, gt=0, le=1)
+    exposure_share: Share = Fraction(1)
+    excludes: tuple[Slug, ...] = ()
+    layer: LayerSlots | None = None
+    contact_caps: tuple[ContactCap, ...] = ()
+    salt: Slug | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> "AssignmentPlan":
+        if self.method == "rerandomised" and not self.balance:
+            raise DefinitionLike(
+                "a rerandomised draw needs the covariates to balance.", code="BALANCE_MISSING"
+            )
+        if self.method == "hash" and (self.strata or self.balance):
+            raise DefinitionLike(
+                "a hash draw has no strata and balances nothing. Choose the method stratified or "
+                "rerandomised.",
+                code="STRATA_UNUSED",
+            )
+        return self
+
+
+class Rotation(Definition):
+    """How the members of a universal control change places.
+
+    cohorts       parts that are replaced in turn
+    every_days    between two replacements
+    washout_days  in which a member that was let go is contacted again but not yet counted
+    """
+
+    cohorts: int = Field(ge=1)
+    every_days: int = Field(ge=1)
+    washout_days: int = Field(default=0, ge=0)
 
 
 class AnalysisPlan(Definition):
-    """How the result will be read, fixed before there is one."""
+    """How the result will be read, fixed before there is one.
+
+    looks_days   days after the launch at which the result is read, the last one being final
+    monitoring   `group_sequential`: looks share the error by the spending function;
+                 `always_valid`: read at any time; `fixed`: one look at the end
+    """
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     correction: Literal["holm"] = "holm"
     looks_days: tuple[int, ...] = ()
+    monitoring: Literal["group_sequential", "always_valid", "fixed"] = "group_sequential"
+    spending: Literal["obrien_fleming", "pocock"] = "obrien_fleming"
     decision_rule: str
+
+    @field_validator("looks_days", mode="after")
+    @classmethod
+    def _rising(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+        if any(day < 1 for day in days) or list(days) != sorted(set(days)):
+            raise DefinitionLike(
+                f"looks_days must be days from 1 on, each later than the one before, got "
+                f"{list(days)}.",
+                code="LOOKS_INVALID",
+            )
+        return days
 
 
 class EconomicsPlan(Definition):
@@ -229,14 +302,17 @@ class Experiment(Result, Definition):
 
     id: Slug
     title: str
-    kind: Literal["ab_test", "campaign_holdout", "universal_control"]
+    kind: Literal["ab_test", "campaign_holdout", "factorial", "universal_control", "trigger"]
     owner: str
     objective: str
     hypothesis: str
-    parent: Slug | None = None
+    parent: Slug | None = None  # the experiment whose decision led to this one
     audience: Audience
     arms: tuple[Arm, ...]
+    factors: tuple[Factor, ...] = ()
     cluster: Slug | None = None  # column of customers whose members share one arm
+    assignment: AssignmentPlan = AssignmentPlan()
+    rotation: Rotation | None = None
     metrics: MetricPlan
     schedule: Schedule
     analysis: AnalysisPlan
@@ -277,6 +353,14 @@ class Experiment(Result, Definition):
                     f"the response window is {self.schedule.response_days}.",
                     code="WINDOW_TOO_SHORT",
                 )
+        if self.schedule.ends_at is not None and self.kind != "trigger":
+            raise DefinitionLike(
+                "only a trigger takes in units until an end. Give the waves of a campaign instead.",
+                code="KIND_MISMATCH",
+            )
+        if self.rotation is not None and self.kind != "universal_control":
+            raise DefinitionLike("only a universal control has a rotation.", code="KIND_MISMATCH")
+        _check_factors(self.kind, self.factors, self.arms)
         return self
 
     @property
@@ -307,7 +391,12 @@ class Experiment(Result, Definition):
     @property
     def outcome_columns(self) -> tuple[str, ...]:
         """Outcome columns the metrics and the economics need, each once."""
-        columns = [metric.column for metric in self.all_metrics]
+        columns = [
+            column
+            for metric in self.all_metrics
+            for column in (metric.column, metric.denominator)
+            if column is not None
+        ]
         return tuple(dict.fromkeys([*columns, *self.economics.outcomes]))
 
     @property
@@ -318,14 +407,23 @@ class Experiment(Result, Definition):
             value_outcome=self.money.value,
             margin_rate=self.money.margin_rate,
             redemption_outcome=self.money.redemption,
-            contact_cost={arm.name: arm.unit_cost for arm in self.arms},
+            contact_cost={arm.name: arm.contact_cost for arm in self.arms},
             redemption_cost={arm.name: arm.redemption_cost for arm in self.arms},
         )
 
     @property
+    def canonical(self) -> str:
+        """What sealing freezes, as JSON with the metrics' definitions.
+
+        What equals its default is left out, so that a new optional part of definitions leaves the
+        digests of old ones as they are.
+        """
+        return canonical_json(self.model_dump(exclude_defaults=True))
+
+    @property
     def digest(self) -> str:
-        """SHA-256 of the canonical definition, metrics included."""
-        return hashlib.sha256(canonical_json(self).encode()).hexdigest()
+        """SHA-256 of the canonical definition."""
+        return hashlib.sha256(self.canonical.encode()).hexdigest()
 
     def table(self) -> Table:
         """The arms."""
@@ -369,7 +467,25 @@ def experiment_from(document: Document, *, catalogue: MetricCatalogue | None = N
     return validate(Experiment, document, context={"catalogue": catalogue})
 
 
-def _is_ambiguous(local: datetime, zone: ZoneInfo) -> bool:
-    """Whether a clock change skips or repeats this local time."""
-    first, second = local.replace(tzinfo=zone, fold=0), local.replace(tzinfo=zone, fold=1)
-    return first.utcoffset() != second.utcoffset()
+def _check_factors(kind: str, factors: tuple[Factor, ...], arms: tuple[Arm, ...]) -> None:
+    """Every combination of the factors' levels is one arm, and the first levels are the control."""
+    if (kind == "factorial") != bool(factors):
+        raise DefinitionLike(
+            "factors belong to an experiment of the kind factorial, and it needs them.",
+            code="KIND_MISMATCH",
+        )
+    names = [factor.name for factor in factors]
+    wanted = set(itertools.product(*(factor.levels for factor in factors)))
+    found = [tuple(arm.levels.get(name, "") for name in names) for arm in arms]
+    extra = [arm.name for arm in arms if set(arm.levels) - set(names)]
+    if factors and (set(found) != wanted or len(found) != len(wanted)):
+        raise DefinitionLike(
+            f"every combination of {', '.join(names)} must be one arm: {len(wanted)} are needed, "
+            f"the arms give {len(set(found) & wanted)} of them.",
+            code="FACTORIAL_INCOMPLETE",
+        )
+    if extra or (factors and found[0] != tuple(factor.levels[0] for factor in factors)):
+        raise DefinitionLike(
+            "levels must name declared factors, and the control has the first level of each.",
+            code="FACTORIAL_INCOMPLETE",
+        )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from uplift.errors import DefinitionError
 from uplift.strict_yaml import DefinitionLike, Document, definition_error, read_yaml, validate
@@ -50,19 +50,32 @@ class Definition(BaseModel):
 
 
 class Metric(Definition):
-    """One outcome column, summed over a window per unit, and averaged per arm."""
+    """One outcome column, summed over a window per unit, and averaged per arm.
+
+    denominator  of a ratio: the metric is the arm's sum of `column` over its sum of this column
+    """
 
     name: Slug
     version: int = Field(ge=1)
     title: str
     column: Slug
-    kind: Literal["mean", "proportion"] = "mean"
+    kind: Literal["mean", "proportion", "ratio"] = "mean"
+    denominator: Slug | None = None
     unit: str
     window_days: int = Field(ge=1)
     direction: Literal["up", "down"] = "up"
     cap: float | None = Field(default=None, gt=0)
     covariate: Slug | None = None
     owner: str
+
+    @model_validator(mode="after")
+    def _has_its_columns(self) -> "Metric":
+        if (self.kind == "ratio") != (self.denominator is not None):
+            raise DefinitionLike(
+                f"metric {self.name}: a ratio needs a denominator, and only a ratio has one.",
+                code="METRIC_INVALID",
+            )
+        return self
 
     @property
     def key(self) -> str:

@@ -34,7 +34,6 @@ from uplift.registry.states import position, require_decision, require_next
 from uplift.registry.tables import amendments, artefacts, experiments
 from uplift.registry.trail import AuditRow, Change, History, append, read_trail
 from uplift.registry.verification import verify
-from uplift.table import canonical_json
 
 Paths = Mapping[str, str | Path]
 Payload = Mapping[str, Any]
@@ -280,7 +279,7 @@ class Registry:
     ) -> Entry:
         """The experiment in the registry with this definition, or a refusal."""
         row = find_row(connection, experiment.id)
-        values = {"digest": experiment.digest, "definition": canonical_json(experiment)}
+        values = {"digest": experiment.digest, "definition": experiment.canonical}
         if row is not None and row["digest"] == experiment.digest:
             return as_entry(row)
         if row is not None and row["state"] != "draft":

@@ -34,13 +34,13 @@ def arm_plan(
     """
     n_assigned = round(n_units * arm.share)
     is_control = arm.name == CONTROL
-    cost = arm.unit_cost + arm.redemption_cost * redemption_rate(experiment)
+    cost = arm.contact_cost + arm.redemption_cost * redemption_rate(experiment)
     rate, sought = experiment.money.margin_rate, _value_sought(experiment, baselines)
     return ArmPlan(
         arm=arm.name,
         share=float(arm.share),
         n_units=n_assigned,
-        contact_cost=n_assigned * arm.unit_cost,
+        contact_cost=n_assigned * arm.contact_cost,
         profit_sought=None if is_control or sought is None else rate * sought - cost,
         break_even=None if is_control or rate == 0 else cost / rate,
     )

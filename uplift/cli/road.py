@@ -1,91 +1,24 @@
-"""The command `uplift`: one command per step of the road; no logic.
+"""The road: one command per step, from the demo to the report; no logic."""
 
-Exit 0: done. 1: a gate or a check said no. 2: the input or the order of steps is wrong.
-"""
-
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from uplift.checks import Check, blocked_by
-from uplift.errors import DefinitionError, PromotionRefused, UpliftError
-from uplift.table import Result
-
-if TYPE_CHECKING:
-    from uplift.campaign import Campaign
-
-app = typer.Typer(
-    name="uplift",
-    help="From a campaign brief to proven incremental profit per customer, and back.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
+from uplift.cli.common import (
+    HERE,
+    Json,
+    Missing,
+    Name,
+    Root,
+    Seed,
+    Table_,
+    Who,
+    app,
+    campaign_of,
+    show,
+    verdict,
 )
-
-REFUSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-
-Name = Annotated[str, typer.Argument(help="Experiment id: a folder of `experiments/`.")]
-Table_ = Annotated[Path, typer.Argument(help="A parquet or CSV file.")]
-Root = Annotated[Path, typer.Option(help="Project folder with `experiments/` and `mlruns/`.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Who = Annotated[str | None, typer.Option(help="Name for the audit trail.")]
-Seed = Annotated[int, typer.Option(help="Makes the result reproducible.")]
-Missing = Annotated[
-    str, typer.Option(help="What a missing outcome means: `refuse`, `zero` or `drop`.")
-]
-HERE = Path()
-
-
-def main() -> None:
-    """Run the command line; refusals are one line with a code, never a traceback."""
-    try:
-        code = app(standalone_mode=False)
-    except PromotionRefused as error:
-        _complain(error)
-        sys.exit(REFUSED)
-    except UpliftError as error:
-        _complain(error)
-        sys.exit(BAD_INPUT)
-    except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted. Run the same command again to go on.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if not hasattr(error, "exit_code") or not hasattr(error, "show"):
-            raise
-        error.show()  # a usage error of the command line itself
-        sys.exit(BAD_INPUT)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _complain(error: UpliftError) -> None:
-    print(f"{error.code}: {error}", file=sys.stderr)
-
-
-def _show(result: Result, *, as_json: bool, wrote: tuple[Path, ...] = ()) -> None:
-    if as_json:
-        print(result.to_json())
-        return
-    print(result)
-    for path in wrote:
-        print(f"wrote {path}")
-
-
-def _verdict(checks: tuple[Check, ...]) -> int:
-    return REFUSED if blocked_by(checks) else 0
-
-
-def _campaign(
-    name: str, root: Path, *, who: str | None = None, missing: str = "refuse"
-) -> "Campaign":
-    from uplift.campaign import Campaign
-
-    if missing not in ("refuse", "zero", "drop"):
-        raise DefinitionError(
-            f"--missing must be refuse, zero or drop, got {missing!r}.", code="ARGUMENT_INVALID"
-        )
-    return Campaign(root / "experiments" / name, who=who, missing=missing)  # type: ignore[arg-type]
 
 
 @app.command()
@@ -105,7 +38,7 @@ def demo(
     from uplift.demo import run_demo
 
     result = run_demo(root, data=data, n_customers=customers, seed=seed)
-    _show(result, as_json=as_json)
+    show(result, as_json=as_json)
     return 0
 
 
@@ -124,7 +57,7 @@ def data(
         for one in CARDS.values():
             print(f"{one.name:<20} {one.title}")
         return 0
-    _show(card(name), as_json=as_json)
+    show(card(name), as_json=as_json)
     return 0
 
 
@@ -141,9 +74,9 @@ def design(
 
     Example: `uplift design spring_voucher --history customers.parquet`
     """
-    campaign = _campaign(name, root, who=who)
+    campaign = campaign_of(name, root, who=who)
     result = campaign.design(history, n_units=n_units)
-    _show(result, as_json=as_json, wrote=(campaign.path("design"),))
+    show(result, as_json=as_json, wrote=(campaign.path("design"),))
     return 0
 
 
@@ -153,7 +86,7 @@ def seal(name: Name, root: Root = HERE, who: Who = None) -> int:
 
     Example: `uplift seal spring_voucher --who ann`
     """
-    digest = _campaign(name, root, who=who).seal()
+    digest = campaign_of(name, root, who=who).seal()
     print(f"sealed {name}: {digest}")
     return 0
 
@@ -174,11 +107,11 @@ def assign(
 
     Example: `uplift assign spring_voucher customers.parquet --excluded universal_control`
     """
-    campaign = _campaign(name, root, who=who)
-    held_out = _campaign(excluded, root).held_out() if excluded else None
+    campaign = campaign_of(name, root, who=who)
+    held_out = campaign_of(excluded, root).held_out() if excluded else None
     report = campaign.assign(customers, excluded=held_out)
-    _show(report, as_json=as_json, wrote=(campaign.path("assign"),))
-    return _verdict(report.checks)
+    show(report, as_json=as_json, wrote=(campaign.path("assign"),))
+    return verdict(report.checks)
 
 
 @app.command()
@@ -194,8 +127,8 @@ def ingest(
 
     Example: `uplift ingest spring_voucher outcomes.parquet --missing zero`
     """
-    campaign = _campaign(name, root, who=who, missing=missing)
-    _show(campaign.ingest(outcomes), as_json=as_json, wrote=(campaign.path("ingest"),))
+    campaign = campaign_of(name, root, who=who, missing=missing)
+    show(campaign.ingest(outcomes), as_json=as_json, wrote=(campaign.path("ingest"),))
     return 0
 
 
@@ -214,11 +147,11 @@ def analyse(
 
     Example: `uplift analyse spring_voucher`
     """
-    campaign = _campaign(name, root, who=who, missing=missing)
+    campaign = campaign_of(name, root, who=who, missing=missing)
     moment = None if as_of is None else campaign.experiment.schedule.moment(as_of)
     report = campaign.analyse(as_of=moment)
-    _show(report, as_json=as_json, wrote=(campaign.path("analyse"),))
-    return _verdict(report.checks)
+    show(report, as_json=as_json, wrote=(campaign.path("analyse"),))
+    return verdict(report.checks)
 
 
 @app.command()
@@ -234,9 +167,9 @@ def train(
 
     Example: `uplift train spring_voucher --learners t,dr --seed 7`
     """
-    campaign = _campaign(name, root, missing=missing)
+    campaign = campaign_of(name, root, missing=missing)
     suite = campaign.train([part.strip() for part in learners.split(",")], seed=seed)
-    _show(suite, as_json=as_json, wrote=(campaign.path("train"),))
+    show(suite, as_json=as_json, wrote=(campaign.path("train"),))
     return 0
 
 
@@ -248,8 +181,8 @@ def evaluate(
 
     Example: `uplift evaluate spring_voucher`
     """
-    campaign = _campaign(name, root, missing=missing)
-    _show(campaign.evaluate(), as_json=as_json, wrote=(campaign.path("evaluate"),))
+    campaign = campaign_of(name, root, missing=missing)
+    show(campaign.evaluate(), as_json=as_json, wrote=(campaign.path("evaluate"),))
     return 0
 
 
@@ -259,8 +192,8 @@ def roi(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Jso
 
     Example: `uplift roi spring_voucher`
     """
-    campaign = _campaign(name, root, missing=missing)
-    _show(campaign.roi(), as_json=as_json, wrote=(campaign.path("roi"),))
+    campaign = campaign_of(name, root, missing=missing)
+    show(campaign.roi(), as_json=as_json, wrote=(campaign.path("roi"),))
     return 0
 
 
@@ -270,8 +203,8 @@ def plan(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Js
 
     Example: `uplift plan spring_voucher`
     """
-    campaign = _campaign(name, root, missing=missing)
-    _show(campaign.plan(), as_json=as_json, wrote=(campaign.path("plan"),))
+    campaign = campaign_of(name, root, missing=missing)
+    show(campaign.plan(), as_json=as_json, wrote=(campaign.path("plan"),))
     return 0
 
 
@@ -287,7 +220,7 @@ def log(
 
     Example: `uplift log spring_voucher`
     """
-    _show(_campaign(name, root, who=who, missing=missing).log(), as_json=as_json)
+    show(campaign_of(name, root, who=who, missing=missing).log(), as_json=as_json)
     return 0
 
 
@@ -303,7 +236,7 @@ def promote(
 
     Example: `uplift promote spring_voucher --who bob`
     """
-    _show(_campaign(name, root, who=who, missing=missing).promote(), as_json=as_json)
+    show(campaign_of(name, root, who=who, missing=missing).promote(), as_json=as_json)
     return 0
 
 
@@ -313,7 +246,7 @@ def rollback(name: Name, root: Root = HERE, who: Who = None, as_json: Json = Fal
 
     Example: `uplift rollback spring_voucher`
     """
-    _show(_campaign(name, root, who=who).rollback(), as_json=as_json)
+    show(campaign_of(name, root, who=who).rollback(), as_json=as_json)
     return 0
 
 
@@ -323,8 +256,8 @@ def score(name: Name, customers: Table_, root: Root = HERE, as_json: Json = Fals
 
     Example: `uplift score spring_voucher next_month.parquet`
     """
-    campaign = _campaign(name, root)
-    _show(campaign.score(customers), as_json=as_json, wrote=(campaign.path("score"),))
+    campaign = campaign_of(name, root)
+    show(campaign.score(customers), as_json=as_json, wrote=(campaign.path("score"),))
     return 0
 
 
@@ -337,7 +270,7 @@ def report(name: Name, missing: Missing = "refuse", root: Root = HERE) -> int:
     from uplift.report.page import write_report
     from uplift.report.road import road_of
 
-    campaign = _campaign(name, root, missing=missing)
+    campaign = campaign_of(name, root, missing=missing)
     write_report(campaign.path("report"), road_of(campaign))
     print(f"wrote {campaign.path('report')}")
     return 0
@@ -349,9 +282,5 @@ def status(name: Name, root: Root = HERE, as_json: Json = False) -> int:
 
     Example: `uplift status spring_voucher`
     """
-    _show(_campaign(name, root).registry.history(name), as_json=as_json)
+    show(campaign_of(name, root).registry.history(name), as_json=as_json)
     return 0
-
-
-if __name__ == "__main__":  # python -m uplift.cli
-    main()

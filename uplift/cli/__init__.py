@@ -1,0 +1,8 @@
+"""The command `uplift`: one command per step of the road; no logic.
+
+A module per group of commands; importing it registers them with the app.
+"""
+
+from uplift.cli import road as road
+from uplift.cli.common import app as app
+from uplift.cli.common import main as main

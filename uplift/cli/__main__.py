@@ -1,0 +1,5 @@
+"""`python -m uplift.cli`."""
+
+from uplift.cli import main
+
+main()
