@@ -67,7 +67,9 @@ def find_programs() -> Path:
     for folder in found:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
-    raise PostgresMissing("PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql")
+    raise PostgresMissing(
+        "PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql"
+    )
 
 
 @contextlib.contextmanager
