@@ -115,7 +115,7 @@ def _copy_rows(source: Connection, target: Connection) -> None:
     for table in metadata.sorted_tables:
         if table.name in FILLED_WHEN_NEW:
             target.execute(table.delete())
-        rows = source.execution_options(yield_per=CHUNK_ROWS).execute(select(table)).mappings()
+        rows = source.execute(select(table).execution_options(yield_per=CHUNK_ROWS)).mappings()
         for part in rows.partitions():
             target.execute(table.insert(), [dict(row) for row in part])
 

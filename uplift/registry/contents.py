@@ -156,7 +156,7 @@ def _count(connection: Connection, table: Table, n_rows: int, total: int) -> Non
 def _sum(connection: Connection, table: Table) -> tuple[int, int]:
     """How many rows a table has, and the sum of their digests."""
     n_rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
-    rows = connection.execution_options(yield_per=CHUNK_ROWS).execute(select(table)).mappings()
+    rows = connection.execute(select(table).execution_options(yield_per=CHUNK_ROWS)).mappings()
     return n_rows, sum(digest_of(table, row) for row in rows) % MODULUS
 
 
