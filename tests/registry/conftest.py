@@ -28,6 +28,13 @@ def promised(experiment):
     return SimpleNamespace(to_json=lambda: json.dumps({"digest": experiment.digest}))
 
 
+@pytest.fixture(scope="module")
+def postgres_url_of_module(postgres_server):
+    """One database for the tests of a module, which make schemas of their own in it."""
+    with postgres_server.fresh_database() as url:
+        yield url
+
+
 @pytest.fixture
 def place(kind, tmp_path, request):
     """An empty database."""

@@ -1,6 +1,7 @@
 """Where a registry of the tests lives, and how somebody gets at its rows without the registry."""
 
 import contextlib
+import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from uplift.registry.contents import insert_rows
+from uplift.registry.registry import Registry
+from uplift.registry.tables import control_members, export_batches, export_lines, leases, metrics
 
 KINDS = ("sqlite", "postgresql")
 
@@ -54,3 +59,44 @@ class Place:
 def sqlite_place(folder: Path) -> Place:
     """A file in a folder of the test's own."""
     return Place("sqlite", str(folder / "registry.db"))
+
+
+def fill(registry: Registry) -> None:
+    """A row in every table that other rooms write."""
+    digest, at = "0" * 64, "2026-01-01T00:00:00.000000+00:00"
+    definition = '{"name":"spend_14d","version":2}'
+    (experiment, *_) = registry.experiments().rows
+    metric = {
+        "key": "spend_14d@2",
+        "digest": hashlib.sha256(definition.encode()).hexdigest(),
+        "definition": definition,
+        "first_experiment": experiment.id,
+        "at": at,
+    }
+    member = {"programme": "control", "unit": "u1", "cohort": "a", "from_at": at, "until_at": at}
+    batch = {
+        "id": "b1",
+        "experiment": experiment.id,
+        "wave": "w1",
+        "channel": "email",
+        "suppression_sha256": digest,
+        "n_units": 1,
+        "manifest_sha256": digest,
+        "status": "written",
+        "fencing": 7,
+        "at": at,
+    }
+    line = {
+        "experiment": experiment.id,
+        "wave": "w1",
+        "unit": "u1",
+        "channel": "email",
+        "batch": "b1",
+    }
+    lease = {"name": "export", "holder": "me", "fencing": 7, "expires_at": at}
+    with registry._database.write("fill") as connection:
+        insert_rows(connection, metrics, [metric])
+        insert_rows(connection, control_members, [member])
+        insert_rows(connection, export_batches, [batch])
+        insert_rows(connection, export_lines, [line])
+        insert_rows(connection, leases, [lease])
