@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select
 
 from uplift.checks import Check
+from uplift.errors import DataError
 from uplift.registry.contents import insert_rows
 from uplift.registry.tables import FIRST_HASH, audit, audit_head
 from uplift.table import Column, Result, Table, canonical_json
@@ -84,7 +85,12 @@ class Change:
 
 def append(connection: Connection, change: Change) -> AuditRow:
     """Add a row at the end of the chain, inside the caller's transaction. Errors: VALUE_RANGE."""
-    head = connection.execute(select(audit_head).with_for_update()).mappings().one()
+    head = connection.execute(select(audit_head)).mappings().one_or_none()
+    if head is None:
+        raise DataError(
+            "The registry has lost the end of its trail. Restore a backup.",
+            code="REGISTRY_UNREADABLE",
+        )
     values: dict[str, Any] = {
         **vars(change),
         "payload": canonical_json(change.payload),
@@ -124,8 +130,8 @@ def check_chain(connection: Connection) -> Check:
         if not whole or row["hash"] != _hash_of(row):
             return _broken(expected_seq)
         previous = row["hash"]
-    head = connection.execute(select(audit_head)).mappings().one()
-    if (head["seq"], head["hash"]) != (expected_seq, previous):
+    head = connection.execute(select(audit_head)).all()
+    if list(map(tuple, head)) != [(1, expected_seq, previous)]:
         return _broken(expected_seq + 1)
     return Check("audit_chain", True, value=expected_seq, code="CHAIN_BROKEN")
 
