@@ -74,8 +74,11 @@ class Database:
     def migrate(self) -> int:
         """Bring the schema up to date; gives the version found before (0: there was none)."""
         self.store.prepare()
-        with typed_errors(self.store.place), self.store.writer.begin() as connection:
-            return bring_up_to_date(connection)
+        with typed_errors(self.store.place):
+            with self.store.writer.begin() as connection:
+                found = bring_up_to_date(connection)
+            fail_point("migration:committed")
+        return found
 
     def _was_committed(self, key: str) -> bool:
         """Whether the transaction of this key is in the trail; waits until it has ended."""

@@ -4,10 +4,12 @@ Experiments get columns for what their definition and their trail already say.
 """
 
 import json
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import Operations
 
+from uplift.errors import DataError
 from uplift.registry.failing import fail_point
 from uplift.registry.protection import VERSION_2, protect
 
@@ -98,19 +100,26 @@ def _add_exports(op: Operations) -> None:
 
 def _fill(connection: sa.Connection) -> None:
     """What definitions and trail say, into columns of their own."""
-    stored = connection.execute(sa.text("select id, definition from experiments")).all()
-    for experiment, text in stored:
-        definition = json.loads(text)
-        known = {"parent": definition.get("parent"), "objective": definition["objective"]}
-        connection.execute(
-            sa.text(
-                "update experiments set parent = :parent, objective = :objective where id = :id"
-            ),
-            {**known, "id": experiment},
-        )
-    decisions = sa.text("select experiment, payload from audit where action = 'decide'")
-    for experiment, payload in connection.execute(decisions).all():
-        connection.execute(
-            sa.text("update experiments set decision = :decision where id = :id"),
-            {"decision": json.loads(payload)["decision"], "id": experiment},
-        )
+    known = sa.text(
+        "update experiments set parent = :parent, objective = :objective where id = :id"
+    )
+    for experiment, definition in _read(connection, "select id, definition from experiments"):
+        values = {"parent": definition.get("parent"), "objective": definition.get("objective", "")}
+        connection.execute(known, {**values, "id": experiment})
+    taken = sa.text("update experiments set decision = :decision where id = :id")
+    query = "select experiment, payload from audit where action = 'decide'"
+    for experiment, payload in _read(connection, query):
+        connection.execute(taken, {"decision": payload.get("decision"), "id": experiment})
+
+
+def _read(connection: sa.Connection, query: str) -> list[tuple[str, dict[str, Any]]]:
+    """Ids with a JSON text that belongs to each."""
+    found = connection.execute(sa.text(query)).all()
+    try:
+        return [(str(name), dict(json.loads(text))) for name, text in found]
+    except (ValueError, TypeError):
+        raise DataError(
+            "A definition or the trail cannot be read, so the registry is not migrated. Restore a "
+            "backup.",
+            code="REGISTRY_UNREADABLE",
+        ) from None
