@@ -21,7 +21,7 @@ metadata = MetaData()
 schema_version = Table(
     "schema_version",
     metadata,
-    Column("version", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
     sqlite_strict=True,
 )
 

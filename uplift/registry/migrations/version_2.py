@@ -100,11 +100,9 @@ def _add_exports(op: Operations) -> None:
 
 def _fill(connection: sa.Connection) -> None:
     """What definitions and trail say, into columns of their own."""
-    known = sa.text(
-        "update experiments set parent = :parent, objective = :objective where id = :id"
-    )
+    known = sa.text("update experiments set parent = :parent, objective = :goal where id = :id")
     for experiment, definition in _read(connection, "select id, definition from experiments"):
-        values = {"parent": definition.get("parent"), "objective": definition.get("objective", "")}
+        values = {"parent": definition.get("parent"), "goal": definition.get("objective", "")}
         connection.execute(known, {**values, "id": experiment})
     taken = sa.text("update experiments set decision = :decision where id = :id")
     query = "select experiment, payload from audit where action = 'decide'"
