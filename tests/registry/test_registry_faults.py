@@ -231,6 +231,14 @@ def test_a_writer_that_waits_in_vain_is_told_so(sealed, place, monkeypatch):
     assert impatient.advance(ID, "assigned").state == "assigned"
 
 
+def test_a_reader_sees_one_state_whatever_is_written_meanwhile(sealed):
+    with sealed._database.read() as connection:
+        assert entry_of(connection, ID).state == "sealed"
+        sealed.advance(ID, "assigned")
+        assert entry_of(connection, ID).state == "sealed"
+    assert sealed.state(ID) == "assigned"
+
+
 def test_a_full_disk_is_a_typed_error_and_reading_goes_on(tmp_path, experiment, monkeypatch):
     place, plain = sqlite_place(tmp_path), engines._configure
     Registry(tmp_path, database=place.location).add(experiment)

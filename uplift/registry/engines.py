@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from uplift.errors import DefinitionError, MissingExtra, StateError
 
 BUSY_SECONDS = 30.0  # how long a writer waits for its turn before it gives up
-STATEMENT_SECONDS = 600  # longer than the longest export; a statement that hangs is ended
+STATEMENT_SECONDS = 600.0  # longer than the longest export; a statement that hangs is ended
 CONNECT_SECONDS = 10
 SQLITE_START = "sqlite:///"
 POSTGRES = frozenset({"postgresql", "postgresql+psycopg"})
@@ -122,7 +122,7 @@ def _postgres_store(given: str) -> Store:
     read = "set transaction isolation level repeatable read, read only"
     write = (
         f"set local lock_timeout = '{BUSY_SECONDS * 1000:.0f}ms'",
-        f"set local statement_timeout = '{STATEMENT_SECONDS}s'",
+        f"set local statement_timeout = '{STATEMENT_SECONDS * 1000:.0f}ms'",
         f"select pg_advisory_xact_lock({LOCK} # hashtext(current_schema()))",
     )
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from uplift.checks import Check
 from uplift.errors import DataError
-from uplift.registry.contents import insert_rows
+from uplift.registry.contents import complete_row, insert_rows
 from uplift.registry.tables import FIRST_HASH, audit, audit_head
 from uplift.table import Column, Result, Table, canonical_json
 
@@ -98,6 +98,7 @@ def append(connection: Connection, change: Change) -> AuditRow:
         "previous_hash": head["hash"],
         "write_key": connection.info.pop(WRITE_KEY, None),
     }
+    complete_row(audit, {**values, "hash": ""})  # what cannot be stored is not hashed either
     values["hash"] = _hash_of(values)
     insert_rows(connection, audit, [values])
     connection.execute(
