@@ -32,55 +32,47 @@ class CuttingProxy:
     """Passes bytes to the server, and cuts the connection at the next COMMIT when told to."""
 
     def __init__(self, url):
-        self.cut, self.n_cuts = None, 0
-        before, _, self.database = url.rpartition("/")
+        self.cut, self.n_cuts, self.sockets = None, 0, []
+        before, _, database = url.rpartition("/")
         self.server = ("127.0.0.1", int(before.rpartition(":")[2]))
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"postgresql://tester@127.0.0.1:{self.listener.getsockname()[1]}/{self.database}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.url = f"postgresql://tester@127.0.0.1:{self.listener.getsockname()[1]}/{database}"
+        self.threads = []
+        self._start(self._accept)
 
     def close(self):
-        self.listener.close()
+        for one in (self.listener, *self.sockets):
+            _shut(one)
+        for thread in self.threads:
+            thread.join()
+        for one in (self.listener, *self.sockets):
+            one.close()
+
+    def _start(self, work, *arguments):
+        self.threads.append(threading.Thread(target=work, args=arguments, daemon=True))
+        self.threads[-1].start()
 
     def _accept(self):
-        while True:
-            try:
+        with suppress(OSError):
+            while True:
                 client, _ = self.listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self.server)
-            self._start(self._to_server, client, server)
-            self._start(self._to_client, server, client)
+                server = socket.create_connection(self.server)
+                self.sockets += [client, server]
+                self._start(self._pass, client, server)
+                self._start(self._pass, server, client)
 
-    def _start(self, work, source, target):
-        threading.Thread(target=work, args=(source, target), daemon=True).start()
-
-    def _to_server(self, client, server):
-        while data := _received(client):
-            if self.cut and b"COMMIT" in data:
-                self.n_cuts += 1
-                if self.cut == "after":
-                    server.sendall(data)
-                self.cut = None
-                _shut(client)  # the answer, if there is one, does not arrive
-                break
-            server.sendall(data)
-        _shut(server)
-
-    def _to_client(self, server, client):
-        while data := _received(server):
-            try:
-                client.sendall(data)
-            except OSError:
-                break
-        _shut(client)
-
-
-def _received(connection):
-    try:
-        return connection.recv(65_536)
-    except OSError:
-        return b""
+    def _pass(self, source, target):
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                if self.cut and b"COMMIT" in data and source.getpeername() != self.server:
+                    self.n_cuts += 1
+                    if self.cut == "after":
+                        target.sendall(data)
+                    self.cut = None
+                    _shut(source)  # the answer, if there is one, does not arrive
+                    break
+                target.sendall(data)
+        _shut(target)
 
 
 def _shut(connection):
@@ -113,19 +105,15 @@ def test_without_the_key_of_the_transaction_it_would_be_written_twice(ready, pro
 
 
 def test_an_outcome_that_cannot_be_learned_is_said_to_be_unknown(ready, proxy, monkeypatch):
-    registry = Registry(ready.root, database=proxy.url)
-    found = Database._find
-
     def gone(self, key):
-        proxy.close()
-        monkeypatch.setattr(proxy, "server", ("127.0.0.1", 1))
-        return found(self, key)
+        raise refusals.Repeatable("gone", code="DATABASE_UNREACHABLE")
 
     monkeypatch.setattr(Database, "_find", gone)
     proxy.cut = "after"
     with pytest.raises(StateError, match="may or may not") as error:
-        registry.audit(ID, "note")
+        Registry(ready.root, database=proxy.url).audit(ID, "note")
     assert error.value.code == "OUTCOME_UNKNOWN"
+    assert [one.action for one in ready.history(ID).rows].count("note") == 1
 
 
 @pytest.mark.parametrize("code", ["40001", "40P01"])
