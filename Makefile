@@ -28,10 +28,10 @@ demo: $(STAMP) ## the whole road once, on real purchases (about a minute)
 	$(BIN)/uplift demo
 
 test: $(STAMP) ## all fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 slow: $(STAMP) ## the tests that take longer
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 notebooks: $(STAMP) ## execute the notebooks
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks

@@ -62,7 +62,7 @@ class Campaign:
     def profit(self, arm: str) -> np.ndarray:
         cost = {a.name: a for a in self.experiment.arms}[arm]
         redeemed = self.values(arm, "redeemed")
-        return 0.3 * self.values(arm, "spend") - cost.redemption_cost * redeemed - cost.unit_cost
+        return 0.3 * self.values(arm, "spend") - cost.redemption_cost * redeemed - cost.contact_cost
 
 
 def make(*, seed=1, n_units=4_000, redeem=0.2, optout=None, changes=(), **effects) -> Campaign:

@@ -138,3 +138,21 @@ def test_every_number_of_units_has_a_size(n_units):
     for size in (sizes.pooled, sizes.effect):
         assert 1 <= size.min_data_in_leaf <= max(5, n_units // 8)
     assert sizes.arm.min_data_in_leaf >= 100  # an arm with fewer stays as the pooled model sees it
+
+
+def test_every_call_sets_the_same_number_of_threads(data, monkeypatch):
+    """LightGBM's number of threads is the whole process's.
+
+    A subset that sets the table's own while other forests grow crashed the process.
+    """
+    table, _, target = data
+    asked = []
+    subset = lgb.Dataset.subset
+
+    def recorded(self, rows, params=None):
+        asked.append((self.params if params is None else params)["num_threads"])
+        return subset(self, rows, params)
+
+    monkeypatch.setattr(lgb.Dataset, "subset", recorded)
+    grow(table, Lesson(np.arange(3000), target[:3000]), SIZE)
+    assert set(asked) == {1}

@@ -258,7 +258,10 @@ def _booster(table: BinnedTable, lesson: Lesson, size: Boosting) -> Any:
         "min_data_in_leaf": size.min_data_in_leaf,
         "feature_contri": [1.0] * (n_columns - hidden) + [0.0] * hidden,
     }
-    subset = table.dataset.subset(lesson.rows).construct()  # before its label, or that is ignored
+    # The library has one number of threads for the whole process, which every call sets: a subset
+    # with the table's own would change it under forests that grow beside, and crash them.
+    subset = table.dataset.subset(lesson.rows, params={**BINNING, "num_threads": 1})
+    subset.construct()  # before its label, or that is ignored
     subset.set_label(lesson.target.astype(np.float32))
     if lesson.weight is not None:
         subset.set_weight(lesson.weight.astype(np.float32))
