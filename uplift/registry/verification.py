@@ -5,16 +5,29 @@ An edited byte in the trail, a definition, a state, an amendment or a file fails
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, RowMapping, select
 
-from uplift.checks import Check
+from uplift.checks import Check, checks_table
 from uplift.registry.artefacts import Artefact, path_digest
 from uplift.registry.contents import check_contents
 from uplift.registry.rows import artefacts_in
 from uplift.registry.tables import amendments, experiments, metrics
 from uplift.registry.trail import AuditRow, check_chain, read_trail
+from uplift.table import Result, Table
+
+
+@dataclass(frozen=True, repr=False)
+class Verification(Result):
+    """What was computed again, and whether it is as it was written."""
+
+    checks: tuple[Check, ...]
+
+    def table(self) -> Table:
+        """One row per check."""
+        return checks_table(self.checks, title="Verification of the registry")
 
 
 def verify(connection: Connection, root: Path) -> tuple[Check, ...]:
