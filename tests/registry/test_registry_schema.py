@@ -11,6 +11,7 @@ import pytest
 
 from uplift.checks import blocked_by
 from uplift.errors import DataError
+from uplift.registry.backup import restore
 from uplift.registry.protection import VERSION_1, statements
 from uplift.registry.registry import Registry
 from uplift.registry.tables import SCHEMA_VERSION
@@ -117,6 +118,17 @@ def schema_of(place):
             "and c.relnamespace = current_schema()::regnamespace",
         }
         return {name: sorted(map(str, connection.execute(q))) for name, q in queries.items()}
+
+
+def test_the_backup_of_an_old_registry_restores_into_a_new_one(old, tmp_path):
+    old.backup(tmp_path / "backup.db")
+    before = (tmp_path / "backup.db").read_bytes()
+    restore(tmp_path / "backup.db", tmp_path / "restored.db")
+    assert (tmp_path / "backup.db").read_bytes() == before
+    copy = Registry(tmp_path, database=tmp_path / "restored.db")
+    assert copy.history().rows == old.history().rows
+    assert not blocked_by(copy.verify())
+    assert copy.migrate() == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("point", ["begun", "half", "written", "committed"])

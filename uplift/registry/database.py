@@ -41,7 +41,7 @@ class Database:
                         yield connection
                         return
             # never committed: what is not there or older is made or migrated for this reader only
-            with (self.store.writer if found else memory_engine()).connect() as connection:
+            with (self.store.migrator if found else memory_engine()).connect() as connection:
                 bring_up_to_date(connection)
                 yield connection
 

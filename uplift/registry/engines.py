@@ -33,14 +33,15 @@ MOUNTS = Path("/proc/self/mounts")
 class Store:
     """A database: what it is called in messages, and its engines.
 
-    file    of SQLite; None for a server
-    exists  whether there is something to read
+    file      of SQLite; None for a server
+    migrator  for a reader that brings an old schema up to date for itself, and commits nothing
     """
 
     place: str
     file: Path | None
     reader: Engine
     writer: Engine
+    migrator: Engine
 
     def exists(self) -> bool:
         """Whether there is something to read; a server must be asked."""
@@ -98,8 +99,13 @@ def require_local(folder: Path, *, mounts: Path = MOUNTS) -> None:
 
 def _sqlite_store(file: Path) -> Store:
     url = f"{SQLITE_START}{file.as_posix()}"
-    reader = _sqlite_engine(url, _configure, "BEGIN")
-    return Store(file.name, file, reader, _sqlite_engine(url, _configure_writer, "BEGIN IMMEDIATE"))
+    return Store(
+        file.name,
+        file,
+        reader=_sqlite_engine(url, _configure, "BEGIN"),
+        writer=_sqlite_engine(url, _configure_writer, "BEGIN IMMEDIATE"),
+        migrator=_sqlite_engine(url, _configure, "BEGIN IMMEDIATE"),
+    )
 
 
 def _sqlite_engine(
@@ -130,7 +136,8 @@ def _postgres_store(given: str) -> Store:
         waiting = {"connect_timeout": CONNECT_SECONDS}
         return create_engine(url, connect_args=waiting, poolclass=NullPool)
 
-    return Store(place, None, _beginning_with(engine(), read), _beginning_with(engine(), *write))
+    writer = _beginning_with(engine(), *write)
+    return Store(place, None, _beginning_with(engine(), read), writer, migrator=writer)
 
 
 def _beginning_with(engine: Engine, *statements: str) -> Engine:
