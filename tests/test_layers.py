@@ -16,6 +16,8 @@ OUTSIDE = {  # library → rooms that may import it
     "vl_convert": {"report"},
     "narwhals": {"frames"},
     "sqlalchemy": {"registry"},
+    "alembic": {"registry"},
+    "psycopg": {"registry"},
     "duckdb": {"aggregate", "customers"},
     "typer": {"cli"},
     "numba": {"assignment"},

@@ -162,6 +162,16 @@ def test_an_outcome_from_before_the_assignment_is_refused(occurred_at, code, ass
         assert error.value.count == 1
 
 
+def test_an_outcome_from_the_future_is_held_back_and_counted():
+    soon = pd.Timestamp.now(tz="UTC")
+    times = [soon + pd.Timedelta(minutes=minutes) for minutes in (-9, 4, 6)]
+    given = outcomes(occurred_at=[*times, *[pd.NaT] * 5])
+    trial = join(result=given)
+    assert trial.n_units == 7
+    (notice,) = [notice for notice in trial.notices if notice.code == "TIME_FUTURE"]
+    assert (notice.value, notice.verdict) == (1, "warning")
+
+
 def test_a_refusal_names_the_rows_of_the_table_at_fault():
     shuffled = outcomes(spend=[*np.arange(7.0), np.inf]).iloc[::-1]
     with pytest.raises(DataError, match="first in row 1") as error:

@@ -4,7 +4,8 @@ Row numbers in a refusal are those of the table that has to be repaired, counted
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 
 from uplift.checks import Check, warning
 from uplift.errors import DataError
+from uplift.event_times import in_future, in_utc, times_in_zone
 from uplift.experiment import CONTROL, Experiment
 from uplift.frames import UNIT, read_frame, require_unique, rows_by_id
 from uplift.frames import Table as AnyTable
@@ -32,6 +34,7 @@ NUMBERS_AMONG_OBJECTS = {
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Missing = Literal["refuse", "zero", "drop"]
 
 
@@ -50,29 +53,34 @@ class _Source:
         """Rows of assigned units; others are left out."""
         return self.row[self.row >= 0]
 
-    @property
-    def n_unknown(self) -> int:
-        """Rows of units that were not assigned."""
-        return len(self.table) - len(self.used)
-
 
 def joined_outcomes(
-    experiment: Experiment, assignment: pd.DataFrame, outcomes: AnyTable, *, missing: Missing
+    experiment: Experiment,
+    assignment: pd.DataFrame,
+    outcomes: AnyTable,
+    *,
+    missing: Missing,
+    now: datetime | None = None,
 ) -> tuple[pd.DataFrame, tuple[Check, ...]]:
     """A checked assignment with the outcome of every unit, and the warnings met on the way.
 
     missing  what an assigned unit without an outcome means: an error, 0, or left out
+    now      the time; units with an outcome stamped later are held back
     """
     table = read_frame(outcomes, what="outcomes", require=experiment.outcome_columns)
     require_unique(table[UNIT], what="outcomes")
-    source = _Source(table, rows_by_id(assignment[UNIT], among=table[UNIT]))
-    _refuse_before_assignment(experiment, assignment, source)
+    row = rows_by_id(assignment[UNIT], among=table[UNIT])
+    source = _Source(table, row)
+    occurred = _occurred(experiment, table)
+    _refuse_before_assignment(experiment, assignment, source, occurred)
+    source, held_back = _without_future(source, occurred, now=now or datetime.now(UTC))
     binary = {metric.column: metric for metric in experiment.all_metrics if _is_binary(metric)}
     values = {
         name: _values(source, name, binary=binary.get(name)) for name in experiment.outcome_columns
     }
-    joined = _without_gaps(assignment.assign(**values), list(values), missing=missing)
-    checks = [*_unassigned(source), *_arm_sizes(experiment, joined["arm"])]
+    kept = assignment.assign(**values)[~held_back]
+    joined = _without_gaps(kept, list(values), missing=missing).reset_index(drop=True)
+    checks = [*_unassigned(table, row), *_future(held_back), *_arm_sizes(experiment, joined["arm"])]
     for metric in experiment.all_metrics:
         _refuse_leak(experiment, metric, joined)
         checks += _dominance(metric, metric_values(metric, joined))
@@ -190,20 +198,28 @@ def _without_gaps(joined: pd.DataFrame, columns: list[str], *, missing: Missing)
     return joined
 
 
+def _occurred(experiment: Experiment, table: pd.DataFrame) -> pd.Series | None:
+    if OCCURRED not in table.columns:
+        return None
+    return times_in_zone(table[OCCURRED], experiment.schedule.timezone, what="outcomes")
+
+
 def _refuse_before_assignment(
-    experiment: Experiment, assignment: pd.DataFrame, source: _Source
+    experiment: Experiment,
+    assignment: pd.DataFrame,
+    source: _Source,
+    occurred: pd.Series | None,
 ) -> None:
     """Refuse outcomes dated before the unit was assigned (or the launch, when that is unknown)."""
-    if OCCURRED not in source.table.columns:
+    if occurred is None:
         return
     zone = experiment.schedule.timezone
-    occurred = _in_zone(source.table[OCCURRED], zone, what="outcomes")
     launch = pd.Series(experiment.schedule.launch_at, index=assignment.index)
-    assigned = _in_zone(assignment.get(ASSIGNED, launch), zone, what="assignment")
+    assigned = times_in_zone(assignment.get(ASSIGNED, launch), zone, what="assignment")
     if (occurred.isna() | (occurred == occurred.dt.normalize())).all():  # days without a time
         assigned = assigned.dt.normalize()
-    limit = _in_utc(assigned)[source.row >= 0]
-    wrong = source.used[_in_utc(occurred)[source.used] < limit]  # no time, no order
+    limit = in_utc(assigned)[source.row >= 0]
+    wrong = source.used[in_utc(occurred)[source.used] < limit]  # no time, no order
     if len(wrong):
         raise DataError(
             f"outcomes: {len(wrong)} unit(s) have an outcome from before they were assigned, first "
@@ -215,45 +231,32 @@ def _refuse_before_assignment(
         )
 
 
-def _in_zone(column: pd.Series, zone: str, *, what: str) -> pd.Series:
-    """Times in the experiment's zone; a time without a zone is meant in it."""
-    try:
-        if pd.api.types.is_numeric_dtype(column.dtype) and column.notna().any():
-            raise ValueError("a number")
-        times = pd.to_datetime(column, format=None if _is_time(column) else "ISO8601")
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{what}: column {column.name!r} must hold times such as 2017-07-03T09:00, but that "
-            f"cannot be read ({str(error).splitlines()[0][:80]}).",
-            code="TIME_INVALID",
-            column=str(column.name),
-        ) from None
-    if times.dt.tz is not None:
-        return times.dt.tz_convert(zone)
-    try:
-        return times.dt.tz_localize(zone)
-    except ValueError:
-        raise DataError(
-            f"{what}: column {column.name!r} holds a time that a clock change in {zone} skips or "
-            "repeats. Give times in UTC.",
-            code="TIME_AMBIGUOUS",
-            column=str(column.name),
-        ) from None
+def _without_future(
+    source: _Source, occurred: pd.Series | None, *, now: datetime
+) -> tuple[_Source, Mask]:
+    """The source without rows from the future, and whose outcomes those were, (n_assigned,)."""
+    if occurred is None:
+        return source, np.zeros(len(source.row), dtype=np.bool_)
+    held_back = (source.row >= 0) & in_future(occurred, now=now)[source.row]
+    return replace(source, row=np.where(held_back, -1, source.row)), held_back
 
 
-def _in_utc(times: pd.Series) -> npt.NDArray[np.datetime64]:
-    return np.asarray(times.dt.tz_convert("UTC").dt.tz_localize(None), dtype="datetime64[us]")
+def _future(held_back: Mask) -> Iterator[Check]:
+    if held_back.any():
+        yield warning(
+            "TIME_FUTURE",
+            value=int(held_back.sum()),
+            remedy="These units have an outcome stamped in the future and are held back. Set the "
+            "clock of the system that wrote them right, and ingest the outcomes again.",
+        )
 
 
-def _is_time(column: pd.Series) -> bool:
-    return pd.api.types.is_datetime64_any_dtype(column.dtype)
-
-
-def _unassigned(source: _Source) -> Iterator[Check]:
-    if source.n_unknown:
+def _unassigned(table: pd.DataFrame, row: IntArray) -> Iterator[Check]:
+    n_unknown = len(table) - int((row >= 0).sum())
+    if n_unknown:
         yield warning(
             "EXPOSED_UNASSIGNED",
-            value=source.n_unknown,
+            value=n_unknown,
             remedy="These units have outcomes but no assignment; they are left out, never "
             "counted as control. Find out where they come from.",
         )

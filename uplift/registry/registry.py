@@ -18,7 +18,11 @@ from uplift.checks import Check
 from uplift.errors import DefinitionError, StateError
 from uplift.experiment import Experiment
 from uplift.registry.artefacts import Artefact, artefact_of, artefacts_of, require_unchanged
-from uplift.registry.database import FILE, Database, fail_point
+from uplift.registry.backup import Backup, backup
+from uplift.registry.contents import insert_rows, put_row, update_row
+from uplift.registry.database import FILE, Database
+from uplift.registry.failing import fail_point
+from uplift.registry.refusals import repeated
 from uplift.registry.rows import (
     Amendment,
     Entries,
@@ -50,7 +54,7 @@ class Registry:
     """The experiments below a folder, and the database `registry.db` in it.
 
     root      folder with one folder per experiment
-    database  another SQLite file or `sqlite:///` address
+    database  another SQLite file, `sqlite:///path` or `postgresql://user@host/database`
     clock     gives the time written into the trail
     """
 
@@ -65,6 +69,7 @@ class Registry:
         self._database = Database(self.root / FILE if database is None else database)
         self._clock = clock
 
+    @repeated
     def add(self, experiment: Experiment, *, who: str | None = None, why: str = "") -> Entry:
         """Register a draft, or the newer text of one. The same text twice changes nothing.
 
@@ -74,6 +79,7 @@ class Registry:
             self._put(connection, experiment, who=who, why=why)
             return entry_of(connection, experiment.id)
 
+    @repeated
     def seal(
         self, experiment: Experiment, design: Any, *, who: str | None = None, why: str = ""
     ) -> Entry:
@@ -89,6 +95,7 @@ class Registry:
                 self._move(connection, entry, "sealed", "seal", payload, who=who, why=why)
             return entry_of(connection, experiment.id)
 
+    @repeated
     def advance(
         self,
         experiment_id: str,
@@ -124,6 +131,7 @@ class Registry:
                 self._store(connection, experiment_id, file, fixed_by=to)
             return entry_of(connection, experiment_id)
 
+    @repeated
     def decide(
         self,
         experiment_id: str,
@@ -148,6 +156,7 @@ class Registry:
             self._move(connection, entry, "decided", "decide", found, who=who, why=words)
             return entry_of(connection, experiment_id)
 
+    @repeated
     def amend(
         self, experiment_id: str, change: str, *, why: str, who: str | None = None
     ) -> Amendment:
@@ -160,11 +169,11 @@ class Registry:
                     code="STATE_ORDER",
                 )
             row = self._append(connection, entry, "amend", {"change": change}, who=who, why=why)
-            connection.execute(
-                amendments.insert().values(seq=row.seq, experiment=experiment_id, change=change)
-            )
+            values = {"seq": row.seq, "experiment": experiment_id, "change": change}
+            insert_rows(connection, amendments, [values])
             return Amendment(row.seq, change, row.who, row.why, row.at)
 
+    @repeated
     def audit(
         self,
         experiment_id: str,
@@ -187,6 +196,7 @@ class Registry:
             entry = entry_of(connection, experiment_id)
             return self._append(connection, entry, action, payload or {}, who=who, why=why)
 
+    @repeated
     def record(
         self,
         experiment_id: str,
@@ -274,12 +284,28 @@ class Registry:
         with self._database.read() as connection:
             return verify(connection, self.root)
 
+    def backup(self, path: str | Path) -> Backup:
+        """Copy the database, while others use it, into one SQLite file that can be restored.
+
+        Errors: BACKUP_EXISTS, REGISTRY_EMPTY, BACKUP_DAMAGED.
+        """
+        return backup(self._database, Path(path))
+
+    def migrate(self) -> int:
+        """Bring the schema up to date, as the first writer does; gives the version before."""
+        return self._database.migrate()
+
     def _put(
         self, connection: Connection, experiment: Experiment, *, who: str | None, why: str
     ) -> Entry:
         """The experiment in the registry with this definition, or a refusal."""
         row = find_row(connection, experiment.id)
-        values = {"digest": experiment.digest, "definition": experiment.canonical}
+        values = {
+            "digest": experiment.digest,
+            "definition": experiment.canonical,
+            "parent": experiment.parent,
+            "objective": experiment.objective,
+        }
         if row is not None and row["digest"] == experiment.digest:
             return as_entry(row)
         if row is not None and row["state"] != "draft":
@@ -291,11 +317,9 @@ class Registry:
             )
         if row is None:
             new = {"id": experiment.id, "state": "draft", "created_at": self._now(), **values}
-            connection.execute(experiments.insert().values(**new))
+            insert_rows(connection, experiments, [new])
         else:
-            connection.execute(
-                experiments.update().values(**values).where(experiments.c.id == experiment.id)
-            )
+            update_row(connection, experiments, {"id": experiment.id}, values)
         entry = entry_of(connection, experiment.id)
         self._append(connection, entry, "edit" if row else "add", {}, who=who, why=why)
         return entry
@@ -313,9 +337,10 @@ class Registry:
     ) -> None:
         """The next state and its audit row."""
         require_next(entry.id, current=entry.state, to=to)
-        connection.execute(
-            experiments.update().values(state=to).where(experiments.c.id == entry.id)
-        )
+        changed = {"state": to}
+        if to == "decided":
+            changed["decision"] = payload["decision"]
+        update_row(connection, experiments, {"id": entry.id}, changed)
         fail_point(f"{action}:half")
         self._append(connection, entry, action, payload, who=who, why=why, to=to)
 
@@ -347,18 +372,15 @@ class Registry:
         self, connection: Connection, experiment_id: str, file: Artefact, *, fixed_by: str
     ) -> None:
         """The artefact's row, new or replaced."""
-        key = (artefacts.c.experiment == experiment_id) & (artefacts.c.name == file.name)
-        connection.execute(artefacts.delete().where(key))
-        connection.execute(
-            artefacts.insert().values(
-                experiment=experiment_id,
-                name=file.name,
-                path=file.path,
-                sha256=file.sha256,
-                fixed_by=fixed_by,
-                at=self._now(),
-            )
-        )
+        values = {
+            "experiment": experiment_id,
+            "name": file.name,
+            "path": file.path,
+            "sha256": file.sha256,
+            "fixed_by": fixed_by,
+            "at": self._now(),
+        }
+        put_row(connection, artefacts, values)
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,28 +1,27 @@
 """The registry's tables. What must never change is protected by triggers as well as by the code."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
-    Connection,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     Table,
     Text,
-    select,
-    text,
 )
 
-from uplift.errors import StateError
-
-SCHEMA_VERSION = 1  # raised together with a migration from the version before
+SCHEMA_VERSION = 2  # raised together with a migration from the version before
 FIRST_HASH = "0" * 64  # what the first audit row names as the hash before it
+
+Whole = BigInteger().with_variant(Integer(), "sqlite")  # 64 bits on both
 
 metadata = MetaData()
 
 schema_version = Table(
     "schema_version",
     metadata,
-    Column("version", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
     sqlite_strict=True,
 )
 
@@ -34,13 +33,16 @@ experiments = Table(
     Column("definition", Text, nullable=False),  # canonical JSON, of which digest is the SHA-256
     Column("state", Text, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column("parent", Text),
+    Column("objective", Text, nullable=False, server_default=""),
+    Column("decision", Text),
     sqlite_strict=True,
 )
 
 audit = Table(
     "audit",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", Whole, primary_key=True, autoincrement=False),
     Column("experiment", Text, ForeignKey("experiments.id"), nullable=False, index=True),
     Column("from_state", Text, nullable=False),
     Column("to_state", Text, nullable=False),
@@ -52,6 +54,8 @@ audit = Table(
     Column("payload", Text, nullable=False),
     Column("previous_hash", Text, nullable=False),
     Column("hash", Text, nullable=False, unique=True),
+    Column("write_key", Text),  # of the transaction, in its first row: was it committed?
+    Index("ix_audit_write_key", "write_key", unique=True),
     sqlite_strict=True,
 )
 
@@ -59,7 +63,7 @@ audit_head = Table(  # the last audit row, so that cutting off the end of the tr
     "audit_head",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("seq", Integer, nullable=False),
+    Column("seq", Whole, nullable=False),
     Column("hash", Text, nullable=False),
     sqlite_strict=True,
 )
@@ -79,46 +83,76 @@ artefacts = Table(
 amendments = Table(
     "amendments",
     metadata,
-    Column("seq", Integer, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
+    Column("seq", Whole, ForeignKey("audit.seq"), primary_key=True, autoincrement=False),
     Column("experiment", Text, ForeignKey("experiments.id"), nullable=False),
     Column("change", Text, nullable=False),
     sqlite_strict=True,
 )
 
-TRIGGERS = (
-    *(
-        f"create trigger {table}_{verb} before {verb} on {table} begin "
-        f"select raise(abort, '{table} is append-only'); end"
-        for table in ("audit", "amendments")
-        for verb in ("update", "delete")
-    ),
-    "create trigger experiments_frozen before update of id, digest, definition on experiments "
-    "when old.state <> 'draft' begin select raise(abort, 'a sealed definition is frozen'); end",
-    "create trigger experiments_kept before delete on experiments begin "
-    "select raise(abort, 'an experiment is never deleted'); end",
+metrics = Table(  # a key such as spend_28d@1 never changes its definition
+    "metrics",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("definition", Text, nullable=False),  # canonical JSON, of which digest is the SHA-256
+    Column("first_experiment", Text, ForeignKey("experiments.id"), nullable=False),
+    Column("at", Text, nullable=False),
+    sqlite_strict=True,
 )
 
+control_members = Table(  # who was held out when; membership ends, its row stays
+    "control_members",
+    metadata,
+    Column("programme", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("cohort", Text, primary_key=True),
+    Column("from_at", Text, nullable=False),
+    Column("until_at", Text),
+    sqlite_strict=True,
+)
 
-def create_tables(connection: Connection) -> None:
-    """Tables and triggers of an empty database, inside the caller's transaction."""
-    metadata.create_all(connection)
-    for trigger in TRIGGERS:
-        connection.execute(text(trigger))
-    connection.execute(schema_version.insert().values(version=SCHEMA_VERSION))
-    connection.execute(audit_head.insert().values(id=1, seq=0, hash=FIRST_HASH))
+export_batches = Table(
+    "export_batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("experiment", Text, ForeignKey("experiments.id"), nullable=False, index=True),
+    Column("wave", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("suppression_sha256", Text, nullable=False),
+    Column("n_units", Whole, nullable=False),
+    Column("manifest_sha256", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("fencing", Whole, nullable=False),  # of the lease under which it was last written
+    Column("at", Text, nullable=False),
+    sqlite_strict=True,
+)
 
+export_lines = Table(  # nobody is sent the same wave twice
+    "export_lines",
+    metadata,
+    Column("experiment", Text, primary_key=True),
+    Column("wave", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("batch", Text, ForeignKey("export_batches.id"), nullable=False, index=True),
+    sqlite_strict=True,
+)
 
-def is_empty(connection: Connection) -> bool:
-    """Whether the database has no tables yet."""
-    return not connection.dialect.has_table(connection, schema_version.name)
+leases = Table(  # who may do a step now; a new holder gets a higher fencing number
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("fencing", Whole, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    sqlite_strict=True,
+)
 
-
-def require_known_schema(connection: Connection) -> None:
-    """Refuse a database that a newer program has written."""
-    found = connection.execute(select(schema_version.c.version)).scalar_one()
-    if found > SCHEMA_VERSION:
-        raise StateError(
-            f"The registry has schema {found}; this program knows up to {SCHEMA_VERSION}. "
-            "Use the program that wrote it, or a newer one.",
-            code="SCHEMA_NEWER",
-        )
+contents = Table(  # per table: how many rows, and the sum of their digests
+    "contents",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("n_rows", Whole, nullable=False),
+    Column("total", Text, nullable=False),
+    sqlite_strict=True,
+)

@@ -15,8 +15,13 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select
 
 from uplift.checks import Check
+from uplift.errors import DataError
+from uplift.registry.contents import complete_row, insert_rows
 from uplift.registry.tables import FIRST_HASH, audit, audit_head
 from uplift.table import Column, Result, Table, canonical_json
+
+WRITE_KEY = "write_key"  # where a connection carries the key of its transaction
+NOT_HASHED = frozenset({"hash", WRITE_KEY})  # the key is drawn at random: what happened is not
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class AuditRow:
     payload: Mapping[str, Any]
     previous_hash: str
     hash: str
+    write_key: str | None = None  # names the transaction, in the first row it wrote
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,16 +84,23 @@ class Change:
 
 
 def append(connection: Connection, change: Change) -> AuditRow:
-    """Add a row at the end of the chain, inside the caller's transaction."""
-    head = connection.execute(select(audit_head).with_for_update()).mappings().one()
+    """Add a row at the end of the chain, inside the caller's transaction. Errors: VALUE_RANGE."""
+    head = connection.execute(select(audit_head)).mappings().one_or_none()
+    if head is None:
+        raise DataError(
+            "The registry has lost the end of its trail. Restore a backup.",
+            code="REGISTRY_UNREADABLE",
+        )
     values: dict[str, Any] = {
         **vars(change),
         "payload": canonical_json(change.payload),
         "seq": head["seq"] + 1,
         "previous_hash": head["hash"],
+        "write_key": connection.info.pop(WRITE_KEY, None),
     }
+    complete_row(audit, {**values, "hash": ""})  # what cannot be stored is not hashed either
     values["hash"] = _hash_of(values)
-    connection.execute(audit.insert().values(**values))
+    insert_rows(connection, audit, [values])
     connection.execute(
         audit_head.update()
         .values(seq=values["seq"], hash=values["hash"])
@@ -114,19 +127,19 @@ def check_chain(connection: Connection) -> Check:
     previous, expected_seq = FIRST_HASH, 0
     for row in connection.execute(select(audit).order_by(audit.c.seq)).mappings():
         expected_seq += 1
-        plain = {name: value for name, value in row.items() if name != "hash"}
         whole = row["seq"] == expected_seq and row["previous_hash"] == previous
-        if not whole or row["hash"] != _hash_of(plain):
+        if not whole or row["hash"] != _hash_of(row):
             return _broken(expected_seq)
         previous = row["hash"]
-    head = connection.execute(select(audit_head)).mappings().one()
-    if (head["seq"], head["hash"]) != (expected_seq, previous):
+    head = connection.execute(select(audit_head)).all()
+    if list(map(tuple, head)) != [(1, expected_seq, previous)]:
         return _broken(expected_seq + 1)
     return Check("audit_chain", True, value=expected_seq, code="CHAIN_BROKEN")
 
 
-def _hash_of(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(canonical_json(values).encode()).hexdigest()
+def _hash_of(values: Mapping[str, Any] | RowMapping) -> str:
+    said = {name: value for name, value in values.items() if name not in NOT_HASHED}
+    return hashlib.sha256(canonical_json(said).encode()).hexdigest()
 
 
 def _broken(seq: int) -> Check:

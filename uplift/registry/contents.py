@@ -1,0 +1,185 @@
+"""The one door for rows of every table: checked, written, and counted into the table's digest.
+
+    total = sum of SHA-256(table, values of the row) over the rows, modulo 2^256
+
+A row more, less or different gives another total, whatever the order (the incremental hash of
+Bellare & Micciancio, 1997, Eurocrypt). So `check_contents` finds rows that were not written here.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Column, Connection, Integer, RowMapping, Table, func, select
+
+from uplift.checks import Check
+from uplift.errors import DataError, StateError
+from uplift.registry.tables import contents, metadata
+
+MODULUS = 2**256
+INT_LIMIT = 2**63  # whole numbers are kept in 64 bits with sign, on both engines
+CHUNK_ROWS = 10_000  # rows written by one statement: memory stays bounded
+# compared with the trail's end; refused when unknown; the digests themselves
+NOT_COUNTED = frozenset({"audit_head", "schema_version", "contents"})
+
+Row = Mapping[str, Any] | RowMapping
+
+
+def counted_tables() -> list[Table]:
+    """Tables whose rows are counted into a digest, by name."""
+    found = [metadata.tables[name] for name in sorted(metadata.tables)]
+    return [table for table in found if table.name not in NOT_COUNTED]
+
+
+def insert_rows(connection: Connection, table: Table, rows: Iterable[Row]) -> int:
+    """Add rows, inside the caller's transaction; gives how many. A missing column is null.
+
+    Errors: VALUE_RANGE (before anything is written), ROW_REFUSED for a key that is there already.
+    """
+    n_rows = total = 0
+    complete = (complete_row(table, row) for row in rows)
+    while chunk := list(itertools.islice(complete, CHUNK_ROWS)):
+        connection.execute(table.insert(), chunk)
+        n_rows += len(chunk)
+        total += sum(digest_of(table, row) for row in chunk)
+    _count(connection, table, n_rows, total)
+    return n_rows
+
+
+def update_row(connection: Connection, table: Table, key: Row, values: Row) -> None:
+    """Change columns of the one row with this primary key, inside the caller's transaction.
+
+    Errors: ROW_UNKNOWN, VALUE_RANGE, ROW_REFUSED where the table's triggers forbid it.
+    """
+    old = find_row(connection, table, key)
+    if old is None:
+        raise StateError(f"{table.name} has no row {dict(key)}. Add it first.", code="ROW_UNKNOWN")
+    new = complete_row(table, {**old, **values})
+    changed = {name: new[name] for name in values if new[name] != old[name]}
+    if changed:
+        connection.execute(table.update().values(**changed).where(*_is(table, key)))
+        _count(connection, table, 0, digest_of(table, new) - digest_of(table, old))
+
+
+def put_row(connection: Connection, table: Table, values: Row) -> None:
+    """Add a row, or change the one that has its primary key."""
+    key = {column.name: values[column.name] for column in table.primary_key}
+    if find_row(connection, table, key) is None:
+        insert_rows(connection, table, [values])
+    else:
+        update_row(connection, table, key, values)
+
+
+def find_row(connection: Connection, table: Table, key: Row) -> RowMapping | None:
+    """The row with this primary key, if there is one."""
+    query = select(table).where(*_is(table, key))
+    return connection.execute(query).mappings().one_or_none()
+
+
+def complete_row(table: Table, values: Row) -> dict[str, Any]:
+    """A value for every column, of the column's type and range. Errors: VALUE_RANGE."""
+    for name in values:
+        if name not in table.columns:
+            raise _refused(table, str(name), "is not a column")
+    row = {column.name: values.get(column.name) for column in table.columns}
+    for column in table.columns:
+        require_storable(table, column, row[column.name])
+    return row
+
+
+def require_storable(table: Table, column: "Column[Any]", value: Any) -> None:
+    """Refuse what one of the engines could not keep as it is. Errors: VALUE_RANGE."""
+    if value is None:
+        if not column.nullable:
+            raise _refused(table, column.name, "needs a value")
+    elif isinstance(column.type, Integer):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _refused(table, column.name, f"is a whole number, got {value!r:.40}")
+        if not -INT_LIMIT <= value < INT_LIMIT:
+            raise _refused(table, column.name, f"holds whole numbers of 64 bits, got {value}")
+    elif not isinstance(value, str):
+        raise _refused(table, column.name, f"is text, got {value!r:.40}")
+    elif "\0" in value or not _is_unicode(value):
+        raise _refused(table, column.name, "holds text without NUL or half characters")
+
+
+def check_contents(connection: Connection) -> tuple[Check, ...]:
+    """Whether the rows of each table are those that were written through this module."""
+    heads = {row["name"]: row for row in connection.execute(select(contents)).mappings()}
+    known = [_check_table(connection, t, heads.pop(t.name, None)) for t in counted_tables()]
+    return (*known, *(_changed(name, 0, row["n_rows"]) for name, row in heads.items()))
+
+
+def count_again(connection: Connection) -> None:
+    """Write the digests for the rows as they are: for a migration, never to hide a change."""
+    connection.execute(contents.delete())
+    for table in counted_tables():
+        n_rows, total = _sum(connection, table)
+        connection.execute(
+            contents.insert().values(name=table.name, n_rows=n_rows, total=f"{total:064x}")
+        )
+
+
+def digest_of(table: Table, row: Row) -> int:
+    """SHA-256 of a row, as a number."""
+    values = [table.name, *(row[column.name] for column in table.columns)]
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+
+
+def _is(table: Table, key: Row) -> list[Any]:
+    return [table.columns[name] == value for name, value in key.items()]
+
+
+def _is_unicode(value: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _count(connection: Connection, table: Table, n_rows: int, total: int) -> None:
+    """Move a table's digest by rows that came and went."""
+    head = find_row(connection, contents, {"name": table.name})
+    if head is None:
+        raise DataError(
+            f"The registry has lost count of its table {table.name}. Restore a backup.",
+            code="REGISTRY_UNREADABLE",
+        )
+    moved = (int(head["total"], 16) + total) % MODULUS
+    connection.execute(
+        contents.update()
+        .values(n_rows=head["n_rows"] + n_rows, total=f"{moved:064x}")
+        .where(contents.c.name == table.name)
+    )
+
+
+def _sum(connection: Connection, table: Table) -> tuple[int, int]:
+    """How many rows a table has, and the sum of their digests."""
+    n_rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
+    rows = connection.execute(select(table).execution_options(yield_per=CHUNK_ROWS)).mappings()
+    return n_rows, sum(digest_of(table, row) for row in rows) % MODULUS
+
+
+def _check_table(connection: Connection, table: Table, head: Row | None) -> Check:
+    n_rows, total = _sum(connection, table)
+    if head is None or (head["n_rows"], head["total"]) != (n_rows, f"{total:064x}"):
+        return _changed(table.name, n_rows, head["n_rows"] if head else "lost")
+    return Check(f"contents {table.name}", True, value=n_rows, code="CONTENTS_CHANGED")
+
+
+def _changed(name: str, found: object, written: object) -> Check:
+    return Check(
+        f"contents {name}",
+        False,
+        value=f"{found} rows",
+        bound=f"{written} rows as they were written",
+        remedy=f"Rows of {name} were edited, removed or added outside the registry. Restore a "
+        "backup.",
+        code="CONTENTS_CHANGED",
+    )
+
+
+def _refused(table: Table, column: str, why: str) -> DataError:
+    return DataError(
+        f"{table.name}: {column} {why}. Nothing was written.", code="VALUE_RANGE", column=column
+    )
