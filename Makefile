@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: demo test slow lint notebooks lock clean help
+.PHONY: demo test slow bench lint notebooks lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -32,6 +32,9 @@ test: $(STAMP) ## all fast tests
 
 slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
+
+bench: $(STAMP) ## speed beside its peers, into benchmarks/results
+	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 notebooks: $(STAMP) ## execute the notebooks
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks

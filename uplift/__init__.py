@@ -20,6 +20,8 @@ _MODULE_OF = {
     "design": "uplift.sizing.plan",
     "Registry": "uplift.registry.registry",
     "assign": "uplift.assignment.assign",
+    "assign_as": "uplift.assignment.legacy",
+    "arm_sql": "uplift.assignment.sql",
     "analyse": "uplift.analysis.analyse",
     "train": "uplift.models.train",
     "evaluate": "uplift.evaluation.quality",
@@ -39,6 +41,8 @@ __all__ = sorted(_MODULE_OF)
 if TYPE_CHECKING:
     from uplift.analysis.analyse import analyse as analyse
     from uplift.assignment.assign import assign as assign
+    from uplift.assignment.legacy import assign_as as assign_as
+    from uplift.assignment.sql import arm_sql as arm_sql
     from uplift.campaign import Campaign as Campaign
     from uplift.contacts.plan import plan_contacts as plan_contacts
     from uplift.contacts.policy import ContactPolicy as ContactPolicy

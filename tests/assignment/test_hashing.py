@@ -3,7 +3,6 @@
 import itertools
 from fractions import Fraction
 
-import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,14 +12,11 @@ from scipy import stats
 
 from uplift.assignment.hashing import (
     arm_ranges,
-    arm_sql,
     draw_arms,
-    exact_shares,
     hash_units,
     salt_of,
     slots,
 )
-from uplift.experiment import load_experiment
 from uplift.inference.multiplicity import holm
 
 # made by: printf '%s' "frozen:arm:1:$id" | md5sum | cut -c1-16
@@ -155,21 +151,3 @@ def test_shares_laid_end_to_end_would_move_units_between_treatments():
         for layout in (before, after)
     )
     assert ((first == 1) & (second == 2)).any()
-
-
-@pytest.mark.parametrize("name", ["spring_voucher", "hillstrom_email", "universal_control"])
-def test_duckdb_draws_the_same_arms_from_the_sql_it_is_given(root, name):
-    experiment = load_experiment(root / "experiments" / name)
-    units = [*(unit for unit, _ in FROZEN), "Jose\u0301", *UNITS[:20_000]]
-    with duckdb.connect() as connection:
-        connection.register("customers", pd.DataFrame({"unit": units}))
-        found = connection.sql(f"select {arm_sql(experiment)} as arm from customers").fetchall()
-    values = hash_units(units, salt=salt_of(experiment.id, "arm"))
-    drawn = draw_arms(values, exact_shares(experiment))
-    assert [arm for (arm,) in found] == [experiment.arm_names[i] for i in drawn]
-
-
-def test_a_column_name_cannot_break_out_of_the_sql(root):
-    experiment = load_experiment(root / "experiments" / "universal_control")
-    sql = arm_sql(experiment, column='unit" ; drop table customers; --')
-    assert '"unit"" ; drop table customers; --"' in sql

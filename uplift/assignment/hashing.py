@@ -17,18 +17,24 @@ treatments or more this holds while none has more than 1/K; no fixed layout hold
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from uplift.assignment.text_blocks import Block, block_of, over_blocks, texts_of
+from uplift.errors import DefinitionError
 from uplift.experiment import CONTROL, Experiment
 
 SALT_VERSION = 1  # part of every salt: a new rule of drawing is a new version
 SPACE = 2**64
 SLOT_BITS = 53  # as many as a float holds exactly, so that a slot never rounds up to 1
+FEW_IDS = 2_000  # up to here the plain loop is over before the compiled one is loaded
+
+Purpose = Literal["eligibility", "holdout", "layer", "arm"]
 
 UIntArray = npt.NDArray[np.uint64]
 Array = npt.NDArray[np.float64]
@@ -45,19 +51,70 @@ class Range:
     @property
     def threshold(self) -> int:
         """Smallest hash value inside: ceiling of start * 2^64."""
-        return -((-self.start.numerator * SPACE) // self.start.denominator)
+        return threshold_of(self.start)
 
 
-def salt_of(experiment_id: str, purpose: str) -> str:
-    """The salt of one draw, e.g. `spring_voucher:arm:1`; experiment ids hold no colon."""
-    return f"{experiment_id}:{purpose}:{SALT_VERSION}"
+def threshold_of(share: Fraction) -> int:
+    """Smallest hash value whose place in [0, 1) is at or above `share`; 2^64 for 1."""
+    return -((-share.numerator * SPACE) // share.denominator)
 
 
-def hash_units(units: Iterable[str], *, salt: str) -> UIntArray:
+def salt_of(name: str, purpose: Purpose, *, wave: str | None = None) -> str:
+    """The salt of one draw, e.g. `spring_voucher:arm:1`; names hold no colon.
+
+    name  the experiment's id (or the salt it declares); for `layer`, the layer's name, so that all
+          its experiments cut the same slots
+    wave  of a draw made anew in this wave: `spring_voucher:arm:wave2:1`
+    """
+    parts = [name, purpose, *([wave] if wave else []), str(SALT_VERSION)]
+    return ":".join(parts)
+
+
+def draw_salt(experiment: Experiment, purpose: Purpose = "arm", *, wave: str | None = None) -> str:
+    """The salt of an experiment's draw, by its definition.
+
+    A wave whose draw is `redrawn` has arms of its own; a `sticky` one uses the experiment's. Who
+    takes part at all (`eligibility`) is never drawn again.
+
+    Errors: WAVE_UNKNOWN, LAYER_MISSING.
+    """
+    if purpose == "layer":
+        if experiment.assignment.layer is None:
+            raise DefinitionError(
+                f"{experiment.id} is in no layer. Give it one under assignment: layer.",
+                code="LAYER_MISSING",
+            )
+        return salt_of(experiment.assignment.layer.name, "layer")
+    redrawn = wave is not None and experiment.schedule.window(wave).draw == "redrawn"
+    name = experiment.assignment.salt or experiment.id
+    return salt_of(name, purpose, wave=wave if redrawn and purpose == "arm" else None)
+
+
+def hash_units(units: Any, *, salt: str, n_threads: int | None = None) -> UIntArray:
     """First 64 bits of MD5(`salt:unit`), the id in NFC. Returns (n_units,).
 
+    units      text ids: any iterable, or a pandas, polars or Arrow column, which is read in place
+    n_threads  as many as the process may use when not given; the values do not depend on it
+
+    Errors: ID_MISSING, ID_NOT_TEXT.
     Source: Rivest (1992), RFC 1321; Unicode Standard Annex 15 for NFC.
     """
+    if isinstance(units, Sized) and len(units) <= FEW_IDS:
+        texts = list(texts_of(units))
+        block_of(texts, composed=False)  # refuses what is not text
+        return hash_units_plain(texts, salt=salt)
+    from uplift.assignment.md5 import first_half  # loads numba, which takes most of a second
+
+    prefix = np.frombuffer(f"{salt}:".encode(), dtype=np.uint8)
+
+    def write(block: Block, part: UIntArray) -> None:
+        first_half(prefix, block.data, block.offsets, part)
+
+    return over_blocks(units, write, dtype=np.uint64, composed=True, n_threads=n_threads)
+
+
+def hash_units_plain(units: Iterable[str], *, salt: str) -> UIntArray:
+    """`hash_units` by the standard library, one id after another: what the fast one must equal."""
     seeded = hashlib.md5(f"{salt}:".encode(), usedforsecurity=False)
     digests = bytearray()
     for unit in units:
@@ -96,7 +153,7 @@ def arm_ranges(shares: Mapping[str, Fraction]) -> tuple[Range, ...]:
 
 def draw_arms(values: UIntArray, shares: Mapping[str, Fraction]) -> IntArray:
     """Arm of each hash value, as its position in `shares`. Returns (n_units,)."""
-    ranges = arm_ranges(shares)
+    ranges = [piece for piece in arm_ranges(shares) if piece.threshold < SPACE]
     names = list(shares)
     starts = np.array([piece.threshold for piece in ranges], dtype=np.uint64)
     codes = np.array([names.index(piece.arm) for piece in ranges], dtype=np.int64)
@@ -108,17 +165,31 @@ def exact_shares(experiment: Experiment) -> dict[str, Fraction]:
     return {arm.name: arm.share for arm in experiment.arms}
 
 
-def arm_sql(experiment: Experiment, *, column: str = "unit") -> str:
-    """The same draw as an SQL expression for DuckDB, giving the name of the arm.
+def inside(values: UIntArray, start: Fraction, end: Fraction) -> npt.NDArray[np.bool_]:
+    """Whether each hash value falls into [start, end) of the slots; exact. Returns (n_units,)."""
+    first, beyond = threshold_of(start), threshold_of(end)
+    above = values >= np.uint64(first) if first < SPACE else np.zeros(len(values), dtype=np.bool_)
+    below = values < np.uint64(beyond) if beyond < SPACE else np.ones(len(values), dtype=np.bool_)
+    return above & below
 
-    column  holds the randomised id; quoted here
+
+def takes_part(
+    units: Any, experiment: Experiment, *, n_threads: int | None = None
+) -> npt.NDArray[np.bool_]:
+    """Whether each unit is inside the experiment's part of its layer and its exposure share.
+
+    Both have salts of their own, so a growing exposure share adds units and moves none between
+    arms. Returns (n_units,).
     """
-    quoted = '"' + column.replace('"', '""') + '"'
-    text = f"'{salt_of(experiment.id, 'arm')}:' || nfc_normalize({quoted})"
-    value = f"CAST('0x' || substr(md5({text}), 1, 16) AS UBIGINT)"
-    *later, first = reversed(arm_ranges(exact_shares(experiment)))
-    cases = "\n".join(f"  WHEN {value} >= {piece.threshold} THEN '{piece.arm}'" for piece in later)
-    return f"CASE\n{cases}\n  ELSE '{first.arm}'\nEND"
+    plan = experiment.assignment
+    taken = np.ones(len(units), dtype=np.bool_)
+    if plan.layer is not None:
+        values = hash_units(units, salt=draw_salt(experiment, "layer"), n_threads=n_threads)
+        taken &= inside(values, plan.layer.start, plan.layer.end)
+    if plan.exposure_share < 1:
+        values = hash_units(units, salt=draw_salt(experiment, "eligibility"), n_threads=n_threads)
+        taken &= inside(values, Fraction(0), plan.exposure_share)
+    return taken
 
 
 def _ranges(pieces: Sequence[tuple[str, Fraction]]) -> tuple[Range, ...]:
