@@ -17,11 +17,14 @@ from sqlalchemy import Connection, select
 from uplift.checks import Check
 from uplift.errors import DefinitionError, StateError
 from uplift.experiment import Experiment
+from uplift.metrics import Metric
 from uplift.registry.artefacts import Artefact, artefact_of, artefacts_of, require_unchanged
 from uplift.registry.backup import Backup, backup
+from uplift.registry.catalogue import keep_metrics, require_same_metrics, sealed_metrics
 from uplift.registry.contents import insert_rows, put_row, update_row
 from uplift.registry.database import FILE, Database
 from uplift.registry.failing import fail_point
+from uplift.registry.lineage import require_parent
 from uplift.registry.refusals import repeated
 from uplift.registry.rows import (
     Amendment,
@@ -34,6 +37,7 @@ from uplift.registry.rows import (
     find_row,
     row_of,
 )
+from uplift.registry.sealing import require_complete
 from uplift.registry.states import position, require_decision, require_next
 from uplift.registry.tables import amendments, artefacts, experiments
 from uplift.registry.trail import AuditRow, Change, History, append, read_trail
@@ -73,7 +77,8 @@ class Registry:
     def add(self, experiment: Experiment, *, who: str | None = None, why: str = "") -> Entry:
         """Register a draft, or the newer text of one. The same text twice changes nothing.
 
-        Errors: EXPERIMENT_FROZEN when it is sealed with another definition.
+        Errors: EXPERIMENT_FROZEN when it is sealed with another definition, METRIC_CHANGED,
+        PARENT_UNKNOWN.
         """
         with self._database.write("add") as connection:
             self._put(connection, experiment, who=who, why=why)
@@ -86,12 +91,16 @@ class Registry:
         """Freeze the definition, with the design it promises. Sealing it again changes nothing.
 
         design  made for this definition; anything with `to_json()`
-        Errors: EXPERIMENT_FROZEN (sealed with another definition), DESIGN_MISSING, DESIGN_OTHER.
+        Errors: EXPERIMENT_FROZEN (sealed with another definition), SEAL_INCOMPLETE, METRIC_CHANGED,
+        PARENT_UNKNOWN, DESIGN_MISSING, DESIGN_OTHER.
         """
+        require_complete(experiment)
         payload = {"design_sha256": _design_digest(experiment, design)}
         with self._database.write("seal") as connection:
             entry = self._put(connection, experiment, who=who, why=why)
             if entry.state == "draft":
+                used, at = experiment.all_metrics, self._now()
+                keep_metrics(connection, used, experiment_id=experiment.id, at=at)
                 self._move(connection, entry, "sealed", "seal", payload, who=who, why=why)
             return entry_of(connection, experiment.id)
 
@@ -274,6 +283,11 @@ class Registry:
         with self._database.read() as connection:
             return History(read_trail(connection, experiment_id))
 
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric that a sealed experiment uses, by key."""
+        with self._database.read() as connection:
+            return sealed_metrics(connection)
+
     def amendments(self, experiment_id: str) -> tuple[Amendment, ...]:
         """Deviations from the sealed definition, oldest first."""
         with self._database.read() as connection:
@@ -315,6 +329,8 @@ class Registry:
                 "new id.",
                 code="EXPERIMENT_FROZEN",
             )
+        require_parent(connection, experiment)
+        require_same_metrics(connection, experiment.all_metrics)
         if row is None:
             new = {"id": experiment.id, "state": "draft", "created_at": self._now(), **values}
             insert_rows(connection, experiments, [new])
