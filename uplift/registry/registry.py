@@ -8,7 +8,7 @@ import getpass
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ from uplift.registry.contents import insert_rows, put_row, update_row
 from uplift.registry.database import FILE, Database
 from uplift.registry.failing import fail_point
 from uplift.registry.lineage import require_parent
+from uplift.registry.overlap import (
+    LIVE_STATES,
+    Calendar,
+    Overlaps,
+    calendar_of,
+    overlaps_among,
+    require_no_conflict,
+)
 from uplift.registry.refusals import repeated
 from uplift.registry.rows import (
     Amendment,
@@ -33,6 +41,8 @@ from uplift.registry.rows import (
     amendments_in,
     artefacts_in,
     as_entry,
+    definition_of,
+    definitions_in,
     entry_of,
     find_row,
     row_of,
@@ -91,16 +101,19 @@ class Registry:
         """Freeze the definition, with the design it promises. Sealing it again changes nothing.
 
         design  made for this definition; anything with `to_json()`
+        The audit row lists the sealed experiments that run at the same time.
         Errors: EXPERIMENT_FROZEN (sealed with another definition), SEAL_INCOMPLETE, METRIC_CHANGED,
-        PARENT_UNKNOWN, DESIGN_MISSING, DESIGN_OTHER.
+        PARENT_UNKNOWN, LAYER_CONFLICT, DESIGN_MISSING, DESIGN_OTHER.
         """
-        require_complete(experiment)
-        payload = {"design_sha256": _design_digest(experiment, design)}
+        payload: dict[str, Any] = {"design_sha256": _design_digest(experiment, design)}
         with self._database.write("seal") as connection:
             entry = self._put(connection, experiment, who=who, why=why)
             if entry.state == "draft":
+                require_complete(experiment)
                 used, at = experiment.all_metrics, self._now()
                 keep_metrics(connection, used, experiment_id=experiment.id, at=at)
+                live = [one for one, state in definitions_in(connection) if state in LIVE_STATES]
+                payload["overlaps"] = require_no_conflict(experiment, live).to_dict()["pairs"]
                 self._move(connection, entry, "sealed", "seal", payload, who=who, why=why)
             return entry_of(connection, experiment.id)
 
@@ -270,13 +283,24 @@ class Registry:
     def definition(self, experiment_id: str) -> Experiment:
         """The definition as it was registered. Errors: EXPERIMENT_UNKNOWN."""
         with self._database.read() as connection:
-            return Experiment(**json.loads(row_of(connection, experiment_id)["definition"]))
+            return definition_of(row_of(connection, experiment_id))
 
     def experiments(self) -> Entries:
         """Every experiment with its state."""
         with self._database.read() as connection:
             found = connection.execute(select(experiments).order_by(experiments.c.id)).mappings()
             return Entries(tuple(as_entry(row) for row in found))
+
+    def overlaps(self) -> Overlaps:
+        """Which sealed and undecided experiments run at the same time, and how they relate."""
+        with self._database.read() as connection:
+            found = definitions_in(connection)
+            return overlaps_among(one for one, state in found if state in LIVE_STATES)
+
+    def calendar(self, *, first: date | None = None, last: date | None = None) -> Calendar:
+        """Every wave of every experiment that is watched between two days."""
+        with self._database.read() as connection:
+            return calendar_of(definitions_in(connection), first=first, last=last)
 
     def history(self, experiment_id: str | None = None) -> History:
         """The trail of one experiment, or of all."""
