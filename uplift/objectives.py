@@ -29,7 +29,9 @@ class Objective(Definition):
     kpis: tuple[Slug, ...] = ()
 
 
-class _ObjectiveFile(Definition):
+class ObjectiveFile(Definition):
+    """The file `objectives.yaml`."""
+
     objectives: tuple[Objective, ...] = Field(min_length=1)
 
 
@@ -47,7 +49,7 @@ class Objectives(Result):
     @classmethod
     def from_document(cls, document: Document) -> "Objectives":
         """The tree a parsed document holds: one root, every parent known, no cycle."""
-        found = validate(_ObjectiveFile, document).objectives
+        found = validate(ObjectiveFile, document).objectives
         names = [objective.id for objective in found]
         for i, objective in enumerate(found):
             line = document.line(("objectives", i))

@@ -27,6 +27,8 @@ class Entry(Result):
     state: str
     digest: str
     created_at: str
+    parent: str | None = None
+    decision: str | None = None
 
     def table(self) -> Table:
         """The entry as one row."""
@@ -89,6 +91,8 @@ def as_entry(row: Row) -> Entry:
         state=row["state"],
         digest=row["digest"],
         created_at=row["created_at"],
+        parent=row["parent"],
+        decision=row["decision"],
     )
 
 
