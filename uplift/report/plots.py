@@ -16,10 +16,12 @@ from uplift.errors import DataError, DefinitionError
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.files import write_bytes
+from uplift.report.control_charts import control_size
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.style import png, styled, svg
+from uplift.sizing.universal import ControlSize
 from uplift.suite import Suite
 
 SPACING = 28  # px between two charts of one result
@@ -85,3 +87,8 @@ def _(roi: Roi) -> Picture:
 @draw.register
 def _(plan: ContactPlan) -> Picture:
     return Picture(styled(alt.vconcat(channels(plan), against_rules(plan), spacing=SPACING)))
+
+
+@draw.register
+def _(size: ControlSize) -> Picture:
+    return Picture(styled(control_size(size)))
