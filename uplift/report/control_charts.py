@@ -5,11 +5,15 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from uplift.assignment.divergence import Divergence
+from uplift.programme import Cohorts
 from uplift.report.style import BLUE, GREY, INK, ORANGE, WIDTH, title
 from uplift.sizing.universal import ControlSize
 from uplift.table import format_value
 
 HEIGHT = 260  # px
+ROW_HEIGHT = 26  # px of one cohort
+STATES = {"held out": BLUE, "wash-out": ORANGE, "released": GREY}
 LOSSES = {  # drawn line → colour and dash
     "expected loss": (BLUE, [1, 0]),
     "lost profit": (ORANGE, [6, 3]),
@@ -73,5 +77,77 @@ def control_size(size: ControlSize) -> Any:
         title=title(
             f"Holding out {format_value(size.cheapest.share, 'share')} costs least",
             f"Profit given up in {size.horizon_days} days and profit lost by wrong decisions.",
+        ),
+    )
+
+
+def calendar(cohorts: Cohorts) -> Any:
+    """From when to when each cohort was held out."""
+    rows = pd.DataFrame(
+        [
+            {
+                "cohort": f"{row.cohort}",
+                "from": row.from_at.isoformat(),
+                "until": (row.until_at or cohorts.as_of).isoformat(),
+                "state": row.state,
+            }
+            for row in cohorts.rows
+        ],
+        columns=["cohort", "from", "until", "state"],
+    )
+    chart = (
+        alt.Chart(rows)
+        .mark_bar(height=16)
+        .encode(
+            y=alt.Y("cohort:N", sort=None, title="cohort", axis=alt.Axis(ticks=False)),
+            x=alt.X("from:T", title="held out"),
+            x2="until:T",
+            color=alt.Color(
+                "state:N",
+                title=None,
+                scale=alt.Scale(domain=list(STATES), range=list(STATES.values())),
+            ),
+        )
+    )
+    return chart.properties(
+        width=WIDTH - 60,
+        height=ROW_HEIGHT * max(len(rows), 1),
+        title=title(
+            f"{format_value(cohorts.n_held, 'count')} customers are held out",
+            f"Cohorts of {cohorts.programme} up to {cohorts.as_of:%Y-%m-%d}.",
+        ),
+    )
+
+
+def divergence(found: Divergence) -> Any:
+    """Each cohort's difference against its age, per covariate, with the bound."""
+    rows = pd.DataFrame(
+        [
+            {"covariate": gap.covariate, "age": gap.age_days, "difference": gap.difference}
+            for gap in found.gaps
+        ]
+    ).dropna()
+    warned = sorted({check.name.split(" ", 1)[1] for check in found.checks if not check.passed})
+    finding = (
+        f"The control differs in {', '.join(warned)}" if warned else "The control is like the rest"
+    )
+    bounds = alt.Chart(pd.DataFrame({"y": [-found.bound, found.bound]})).mark_rule(
+        color=ORANGE, strokeDash=[4, 3]
+    )
+    points = (
+        alt.Chart(rows)
+        .mark_point(filled=True, size=60)
+        .encode(
+            x=alt.X("age:Q", title="days held out"),
+            y=alt.Y("difference:Q", title="standard deviations"),
+            color=alt.Color("covariate:N", title=None),
+            shape=alt.Shape("covariate:N", title=None),
+        )
+    )
+    return alt.layer(points, bounds.encode(y="y:Q")).properties(
+        width=WIDTH - 60,
+        height=HEIGHT,
+        title=title(
+            finding, "Control minus those of the same draw, per cohort; dashed: the bound."
         ),
     )
