@@ -34,6 +34,9 @@ _MODULE_OF = {
     "score": "uplift.scoring",
     "Tracking": "uplift.tracking.store",
     "Campaign": "uplift.campaign",
+    "Programme": "uplift.programme",
+    "ProgrammePrior": "uplift.sizing.universal",
+    "choose_control_size": "uplift.sizing.universal",
 }
 
 __all__ = sorted(_MODULE_OF)
@@ -60,11 +63,18 @@ if TYPE_CHECKING:
         load_experiment as load_experiment,
     )
     from uplift.models.train import train as train
+    from uplift.programme import Programme as Programme
     from uplift.promotion import promote as promote
     from uplift.promotion import rollback as rollback
     from uplift.registry.registry import Registry as Registry
     from uplift.scoring import score as score
     from uplift.sizing.plan import design as design
+    from uplift.sizing.universal import (
+        ProgrammePrior as ProgrammePrior,
+    )
+    from uplift.sizing.universal import (
+        choose_control_size as choose_control_size,
+    )
     from uplift.tracking.runs import log_run as log_run
     from uplift.tracking.store import Tracking as Tracking
     from uplift.trial import Trial as Trial

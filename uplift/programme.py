@@ -88,8 +88,8 @@ class Cohorts(Result):
         columns = (
             Column("cohort", kind="count"),
             Column("units", kind="count"),
-            Column("from"),
-            Column("until"),
+            Column("from (UTC)"),
+            Column("until (UTC)"),
             Column("state"),
         )
         rows = [

@@ -43,7 +43,7 @@ def control_size(size: ControlSize) -> Any:
     x = alt.X(
         "share:Q",
         title="share of customers held out",
-        scale=alt.Scale(type="log"),
+        scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(format=".1%", tickCount=6),
     )
     y = alt.Y("money:Q", title=size.currency, axis=alt.Axis(format="~s", tickCount=6))
@@ -66,11 +66,17 @@ def control_size(size: ControlSize) -> Any:
             ),
         )
     )
-    base = alt.Chart(points).encode(x=x, y=y)
+    labels = [  # one above and one below: the two shares may be close to each other
+        alt.Chart(points[points["label"] == label])
+        .mark_text(dy=dy, color=INK, fontSize=12)
+        .encode(x=x, y=y, text="label:N")
+        for (_, label), dy in zip(marks, (22, -18), strict=False)
+    ]
+    diamonds = alt.Chart(points).mark_point(size=110, filled=True, color=INK, shape="diamond")
     return alt.layer(
         lines,
-        base.mark_point(size=110, filled=True, color=INK, shape="diamond"),
-        base.mark_text(align="left", dx=9, dy=-9, color=INK, fontSize=12).encode(text="label:N"),
+        diamonds.encode(x=x, y=y),
+        *labels,
     ).properties(
         width=WIDTH - 60,
         height=HEIGHT,
@@ -100,7 +106,7 @@ def calendar(cohorts: Cohorts) -> Any:
         .mark_bar(height=16)
         .encode(
             y=alt.Y("cohort:N", sort=None, title="cohort", axis=alt.Axis(ticks=False)),
-            x=alt.X("from:T", title="held out"),
+            x=alt.X("from:T", title="held out", axis=alt.Axis(format="%b %Y", tickCount=8)),
             x2="until:T",
             color=alt.Color(
                 "state:N",
