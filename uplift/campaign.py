@@ -30,6 +30,7 @@ from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
 from uplift.registry.lineage import child_of
+from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.scoring import Scored, score
@@ -301,8 +302,17 @@ class Campaign:
             self.experiment.id, registry=self.registry, tracking=self.tracking, who=self.who
         )
 
-    def held_out(self) -> pd.DataFrame:
-        """Units that this experiment keeps from being contacted: its control."""
+    def held_out(
+        self, *, as_of: str | date | datetime | None = None, customers: Any = None
+    ) -> pd.DataFrame:
+        """Units that this experiment keeps from being contacted: its control.
+
+        as_of      of a control that rotates, the moment of the contact; now when not given
+        customers  of one that holds out clusters, so that who joined one later is held out too
+        """
+        if self.experiment.rotation is not None:
+            moment = datetime.now(UTC) if as_of is None else as_of
+            return control_units(self.registry, self.experiment.id, moment, customers=customers)
         return held_out(self.read("assign"))
 
     def decide(self, action: str, words: str) -> None:

@@ -108,7 +108,12 @@ def assign(
     Example: `uplift assign spring_voucher customers.parquet --excluded universal_control`
     """
     campaign = campaign_of(name, root, who=who)
-    held_out = campaign_of(excluded, root).held_out() if excluded else None
+    launch = campaign.experiment.schedule.launch_at
+    held_out = (
+        campaign_of(excluded, root).held_out(as_of=launch, customers=customers)
+        if excluded
+        else None
+    )
     report = campaign.assign(customers, excluded=held_out)
     show(report, as_json=as_json, wrote=(campaign.path("assign"),))
     return verdict(report.checks)
