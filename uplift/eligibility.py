@@ -14,6 +14,7 @@ import pandas as pd
 from uplift.errors import DataError
 from uplift.experiment import CONTROL
 from uplift.frames import UNIT, clean_units, read_frame
+from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.table import Column, Result, Table
@@ -82,14 +83,14 @@ def eligible_units(
     asked = clean_units(pd.Series(list(units), name=UNIT, dtype="str"), what="units asked for")
     registry = Registry(root)
     entry, experiment = registry.entry(campaign), registry.definition(campaign)
-    assigned = _arms(registry, campaign)
+    assigned, now = _arms(registry, campaign), as_of or datetime.now(UTC)
     against = {
         "not assigned": ~asked.isin(assigned.index),
         "control": asked.map(assigned).eq(CONTROL),
-        "excluded": asked.isin(set(_held_out(registry, experiment.assignment.excludes))),
+        "excluded": asked.isin(set(_held_out(registry, experiment.assignment.excludes, now))),
         "suppressed": asked.isin(_suppressed(suppressed)),
         "not live": position(entry.state) > position("maturing"),
-        "window closed": (as_of or datetime.now(UTC)) >= experiment.schedule.closes_at,
+        "window closed": now >= experiment.schedule.closes_at,
     }
     flags = pd.DataFrame(
         {name: pd.Series(value, index=asked.index) for name, value in against.items()}
@@ -112,8 +113,12 @@ def _arms(registry: Registry, experiment_id: str) -> pd.Series:
     return table.set_index(UNIT)["arm"]
 
 
-def _held_out(registry: Registry, excludes: Sequence[str]) -> Iterator[str]:
+def _held_out(registry: Registry, excludes: Sequence[str], now: datetime) -> Iterator[str]:
+    """Members of the controls that a campaign leaves out; of a rotating one, those of now."""
     for experiment_id in excludes:
+        if registry.definition(experiment_id).rotation is not None:
+            yield from control_units(registry, experiment_id, now)[UNIT]
+            continue
         arms = _arms(registry, experiment_id)
         yield from arms.index[arms == CONTROL]
 
