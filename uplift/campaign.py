@@ -16,7 +16,8 @@ import pandas as pd
 
 from uplift.analysis.analyse import analyse
 from uplift.analysis.report import AnalysisReport
-from uplift.assignment.assign import assign, distinct_customers, held_out
+from uplift.assignment.assign import assign
+from uplift.assignment.order import distinct_customers, held_out
 from uplift.assignment.report import AssignmentReport, assignment_report
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
