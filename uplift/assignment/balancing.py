@@ -17,8 +17,9 @@ share. With unequal shares an unusual customer is a burden to a small arm:
     h          = squared distance of the unit from its stratum's mean, by S, / n
 
 to first order in h, from the mean and the variance that M's parts have given the unit's arm. In a
-stratum they add up to exact shares. They are kept within half of the share around it, which only a
-customer reaches who moves an arm's mean alone.
+stratum they add up to exact shares. Simulation agrees while no customer moves an arm's mean alone;
+where the formula moves a propensity by more than a quarter, it is counted (`n_unsure`), and by half
+at most. The remedy is a covariate with a cap.
 
 Clusters are drawn whole: their covariates are totals, and their size is one more.
 
@@ -37,7 +38,8 @@ from scipy import stats
 from uplift.errors import DataError
 
 NOTHING = 1e-9  # share of the largest variance below which a direction does not vary
-FURTHEST = 0.5  # share of a propensity by which rerandomisation may move it
+FURTHEST = 0.5  # share of a propensity by which the formula may move it
+UNSURE = 0.25  # share from which on the first order is not enough
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -90,6 +92,11 @@ class Balancer:
         """
         pull = self._pull(shares)
         return np.asarray(shares + pull[:, None] * (self.n_arms * shares - 1))
+
+    def n_unsure(self, shares: Array) -> int:
+        """How many ids are so unusual that their propensity is known roughly only."""
+        moved = np.abs(self.propensities(shares) / shares - 1)
+        return int((moved > UNSURE).any(axis=1).sum())
 
     def _pull(self, shares: Array) -> Array:
         """How much an arm's smallness weighs on each unit, within bounds. Returns (n_drawn,)."""

@@ -47,6 +47,7 @@ class Draw:
     n_draws     how many draws were tried
     distance    Mahalanobis distance of the arms in the draw taken; None where none is needed
     bound       the largest distance that was accepted
+    n_unsure    ids so unusual that rerandomisation leaves their propensity known roughly only
     """
 
     method: str
@@ -57,6 +58,7 @@ class Draw:
     n_draws: int = 1
     distance: float | None = None
     bound: float | None = None
+    n_unsure: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,11 +186,19 @@ def _until_balanced(
             f"{balancer.bound:.3g}. Balance fewer covariates, or raise the acceptance.",
             code="BALANCE_UNREACHED",
         )
-    propensity = balancer.propensities(_shares(experiment))[np.arange(len(ids)), arm]
+    designed = _shares(experiment)
+    propensity = balancer.propensities(designed)[np.arange(len(ids)), arm]
     note = Draw(
-        plan.method, own, len(ids), len(strata.labels), plan.balance, k + 1, distance,
-        balancer.bound,
-    )  # fmt: skip
+        method=plan.method,
+        salt=own,
+        n_drawn=len(ids),
+        n_strata=len(strata.labels),
+        covariates=plan.balance,
+        n_draws=k + 1,
+        distance=distance,
+        bound=balancer.bound,
+        n_unsure=balancer.n_unsure(designed),
+    )
     return Drawn(arm, propensity, strata.labels[strata.code], slots(values), note)
 
 

@@ -102,6 +102,21 @@ def held_out(assigned: Any) -> pd.DataFrame:
     return table.loc[table["arm"] == CONTROL, [UNIT]].reset_index(drop=True)
 
 
+def excluded_units(excluded: Any) -> pd.Series:
+    """Units to leave out. Errors: those of ids; EXCLUDED_ARMS for a whole assignment."""
+    table = read_frame(excluded, what="excluded units")
+    arms = sorted({str(arm) for arm in table["arm"]}) if "arm" in table.columns else []
+    if len(arms) > 1:
+        raise DataError(
+            "excluded units: this is a whole assignment, with arms "
+            f"{', '.join(arms[:5])}. Give the units to leave out: "
+            "held_out(assigned) for its control, or assigned[['unit']] for all of them.",
+            code="EXCLUDED_ARMS",
+            column="arm",
+        )
+    return table[UNIT]
+
+
 def distinct_customers(customers: Any, *, cluster: str | None = None) -> pd.DataFrame:
     """Customers with checked ids; rows that repeat another one whole are dropped.
 
@@ -167,7 +182,7 @@ def _rules(
     yield (
         "not excluded",
         lists.excluded is not None,
-        lambda table: _not_in(table, _excluded_units(lists.excluded)),
+        lambda table: _not_in(table, excluded_units(lists.excluded)),
     )
     yield (
         "in the layer",
@@ -190,20 +205,6 @@ def _rules(
 
 def _not_in(table: pd.DataFrame, units: pd.Series) -> Mask:
     return np.asarray(rows_by_id(table[UNIT], among=units) < 0)
-
-
-def _excluded_units(excluded: Any) -> pd.Series:
-    table = read_frame(excluded, what="excluded units")
-    arms = sorted({str(arm) for arm in table["arm"]}) if "arm" in table.columns else []
-    if len(arms) > 1:
-        raise DataError(
-            "excluded units: this is a whole assignment, with arms "
-            f"{', '.join(arms[:5])}. Give the units to leave out: "
-            "held_out(assigned) for its control, or assigned[['unit']] for all of them.",
-            code="EXCLUDED_ARMS",
-            column="arm",
-        )
-    return table[UNIT]
 
 
 def _earlier(experiment: Experiment, earlier: Any) -> pd.DataFrame | None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from uplift.assignment.assign import Assignment
@@ -190,6 +189,12 @@ def _check_strata(
             code="STRATA_SHARES",
         )
     ]
+    if made.draw.n_unsure:
+        remedy = (
+            "So unusual are they in a balanced covariate that rerandomisation moves their "
+            "propensity by more than a quarter. Cap the covariate."
+        )
+        checks.append(warning("PROPENSITY_UNSURE", value=made.draw.n_unsure, remedy=remedy))
     tiny = float(sizes[sizes < len(experiment.arms)].sum() / sizes.sum())
     if tiny > TINY_STRATA_SHARE:
         remedy = "Most are in strata smaller than the number of arms. Use fewer strata."
