@@ -5,11 +5,9 @@ wrote, writes its own file whole, and records its digest; run twice, it ends in 
 Commands and the demo call these methods; notebooks may, or use the rooms one by one.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +16,9 @@ import pandas as pd
 
 from uplift.analysis.analyse import analyse
 from uplift.analysis.report import AnalysisReport
+from uplift.assigned import FIRST, Assigned
 from uplift.assignment.assign import assign_from
-from uplift.assignment.order import (
-    Lists,
-    distinct_customers,
-    excluded_units,
-    exposure_of,
-    held_out,
-)
+from uplift.assignment.order import Lists, distinct_customers, excluded_units, held_out
 from uplift.assignment.report import AssignmentReport, assignment_report
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
@@ -52,7 +45,7 @@ LEARNERS = ("s", "t", "x", "dr", "response")
 FILES = {  # what each step writes in the experiment's folder
     "design": "design.json",
     "customers": "customers.parquet",
-    "assign": "assignment.parquet",
+    "assign": FIRST,
     "assignment": "assignment.json",
     "ingest": "outcomes.parquet",
     "analyse": "analysis.json",
@@ -119,6 +112,11 @@ class Campaign:
     def registry(self) -> Registry:
         """The registry that the folder belongs to."""
         return Registry(self.folder.parent)
+
+    @property
+    def assigned(self) -> Assigned:
+        """The assignment as it grows: the first draw, ramp-ups, later waves."""
+        return Assigned(self.folder, self.experiment, self.registry, who=self.who)
 
     @cached_property
     def tracking(self) -> Tracking:
@@ -211,55 +209,22 @@ class Campaign:
     def assign_wave(self, wave: str, customers: Any, **lists: Any) -> AssignmentReport:
         """Assign a later wave → assignment_<wave>.parquet, .json, customers_<wave>.parquet.
 
-        Who has an arm keeps it, unless the wave is drawn anew. Errors: WAVE_ORDER when a wave
-        before it has not been assigned; ARTEFACT_FROZEN when this one was, otherwise.
+        Errors: those of `Assigned.draw_wave`.
         """
-        waves = [window.wave for window in self.experiment.schedule.windows]
-        self.experiment.schedule.window(wave)  # is known
-        if wave == waves[0]:
+        if self.experiment.schedule.window(wave) == self.experiment.schedule.windows[0]:
             return self.assign(customers, **lists)
         self._require_state("assign", "assigned")
-        table = read_frame(customers, what="customers")
-        before = [self.read_wave(one) for one in waves[: waves.index(wave)]]
-        made = assign_from(
-            self.experiment,
-            table,
-            self._lists(**lists, earlier=pd.concat(before, ignore_index=True)),
-            wave=wave,
-            exposure_share=self.exposure_share,
-        )
-        report = assignment_report(self.experiment, made, table)
-        self._fix(f"customers_{wave}", self._distinct(table))
-        self._fix(f"assignment_{wave}", made.table)
-        self._note(f"assignment_{wave}_report", f"assignment_{wave}.json", report)
-        return report
+        return self.assigned.draw_wave(wave, customers, self._lists(**lists))
 
     def ramp(self, exposure_share: Any, *, why: str = "ramp-up", **lists: Any) -> AssignmentReport:
         """Take in a larger share of the customers first given → assignment_ramp_<n>.parquet.
 
-        The file holds the units that come in; nobody who has an arm is drawn again. The change is
-        an amendment. Errors: RAMP_DOWN; RAMP_LATE once outcomes or a later wave are there.
+        Errors: those of `Assigned.ramp`.
         """
         self._require_state("assign", "assigned")
-        share = exposure_of(self.experiment, exposure_share)
-        shares = self._exposure_shares()
-        self._require_ramp(share, shares[-1])
-        number = len(shares) + (share != shares[-1])  # the last one again is the same file again
-        earlier = self._assigned(before_ramp=number)
-        table = self.read("customers")
-        made = assign_from(
-            self.experiment, table, self._lists(**lists, earlier=earlier), exposure_share=share
+        return self.assigned.ramp(
+            exposure_share, self.read("customers"), self._lists(**lists), why=why
         )
-        new = made.table[~made.table["unit"].isin(earlier["unit"])]
-        both = pd.concat([earlier, new]).sort_values("unit", ignore_index=True)
-        report = assignment_report(self.experiment, replace(made, table=both), table)
-        before = shares[number - 2]
-        change = f"exposure_share raised from {before} to {share}"
-        if all(one.change != change for one in self.registry.amendments(self.experiment.id)):
-            self.registry.amend(self.experiment.id, change, why=why, who=self.who)
-        self._fix(f"assignment_ramp_{number}", new.reset_index(drop=True))
-        self._note(f"assignment_ramp_{number}_report", f"assignment_ramp_{number}.json", report)
-        return report
 
     def adopt(self, assigned: Any, customers: Any) -> AssignmentReport:
         """Take over an assignment that was drawn elsewhere, after the same checks."""
@@ -395,34 +360,10 @@ class Campaign:
     def read(self, step: str) -> pd.DataFrame:
         """A table that an earlier step wrote."""
         if step == "assign":
-            return self._assigned()
+            self.path("assign", need="assign")
+            return self.assigned.table()
         need = "assign" if step == "customers" else step
         return read_frame(self.path(step, need=need), what=step)
-
-    def read_wave(self, wave: str) -> pd.DataFrame:
-        """The assignment of one wave. Errors: WAVE_UNKNOWN, WAVE_ORDER when there is none yet."""
-        if self.experiment.schedule.window(wave) == self.experiment.schedule.windows[0]:
-            return self.read("assign")
-        path = self.folder / f"assignment_{wave}.parquet"
-        if not path.is_file():
-            raise StateError(
-                f"{self.folder.name}: wave {wave} has not been assigned. Run "
-                f"`uplift assign {self.folder.name} CUSTOMERS --wave {wave}` first.",
-                code="WAVE_ORDER",
-            )
-        return read_frame(path, what="assignment")
-
-    def assignment_files(self) -> tuple[Path, ...]:
-        """Every table of an assignment: the first, ramp-ups, later waves."""
-        waves = [window.wave for window in self.experiment.schedule.windows[1:]]
-        later = [self.folder / f"assignment_{wave}.parquet" for wave in waves]
-        ramps = self._ramps(".parquet")
-        return tuple(file for file in (self.path("assign"), *ramps, *later) if file.is_file())
-
-    @property
-    def exposure_share(self) -> Fraction:
-        """The share of eligible units that take part by now."""
-        return self._exposure_shares()[-1]
 
     def policy(self) -> ContactPolicy:
         """The contact policy in the folder, or one without limits."""
@@ -436,12 +377,7 @@ class Campaign:
         return distinct_customers(customers, cluster=self.experiment.cluster)
 
     def _lists(
-        self,
-        *,
-        excluded: Any = None,
-        suppressed: Any = None,
-        contacts: Any = None,
-        earlier: Any = None,
+        self, *, excluded: Any = None, suppressed: Any = None, contacts: Any = None
     ) -> Lists:
         """The lists, with the control of the experiments that the definition excludes."""
         others = [
@@ -455,50 +391,7 @@ class Campaign:
             excluded=None if both is None else both.to_frame("unit"),
             suppressed=suppressed,
             contacts=contacts,
-            earlier=earlier,
         )
-
-    def _assigned(self, *, before_ramp: int | None = None) -> pd.DataFrame:
-        """The first assignment and what ramp-ups have added to it, sorted by unit."""
-        first = read_frame(self.path("assign", need="assign"), what="assign")
-        ramps = [
-            read_frame(path, what="assign")
-            for number, path in enumerate(self._ramps(".parquet"), start=2)
-            if before_ramp is None or number < before_ramp
-        ]
-        if not ramps:
-            return first
-        return pd.concat([first, *ramps]).sort_values("unit", ignore_index=True)
-
-    def _ramps(self, suffix: str) -> list[Path]:
-        """Files of the ramp-ups made so far; the first assignment counts as number 1."""
-        files: list[Path] = []
-        while (path := self.folder / f"assignment_ramp_{len(files) + 2}{suffix}").is_file():
-            files.append(path)
-        return files
-
-    def _exposure_shares(self) -> list[Fraction]:
-        """The share of the definition, and that of every ramp-up."""
-        reports = [json.loads(path.read_text(encoding="utf-8")) for path in self._ramps(".json")]
-        later = [Fraction(str(report["exposure_share"])) for report in reports]
-        return [self.experiment.assignment.exposure_share, *later]
-
-    def _require_ramp(self, share: Fraction, present: Fraction) -> None:
-        entry, schedule = self.registry.entry(self.experiment.id), self.experiment.schedule
-        if share < present or (share == present and not self._ramps(".json")):
-            raise StateError(
-                f"{entry.id} takes in {float(present):g} of its units by now; a ramp-up takes in "
-                f"more, got {float(share):g}.",
-                code="RAMP_DOWN",
-            )
-        waves = [window.wave for window in schedule.windows[1:]]
-        begun = [wave for wave in waves if (self.folder / f"assignment_{wave}.parquet").is_file()]
-        if position(entry.state) > position("live") or begun:
-            found = f"wave {begun[0]} is assigned" if begun else f"it is {entry.state}"
-            raise StateError(
-                f"{entry.id} cannot take in more units: {found}. Plan a new experiment.",
-                code="RAMP_LATE",
-            )
 
     def _keep_assignment(
         self, assigned: pd.DataFrame, customers: pd.DataFrame, report: AssignmentReport
@@ -506,19 +399,6 @@ class Campaign:
         self._keep("customers", self._distinct(customers))
         self._keep("assign", assigned)
         self._write("assignment", report)
-
-    def _fix(self, name: str, table: pd.DataFrame) -> None:
-        """Write a table that is never replaced by another one."""
-        path = self.folder / f"{name}.parquet"
-        with whole_file(path) as temporary:
-            digest = write_parquet(table, temporary)
-            self.registry.require_replaceable(self.experiment.id, name, digest)
-        self.registry.record(self.experiment.id, name, path, who=self.who, fixed=True)
-
-    def _note(self, name: str, file: str, report: AssignmentReport) -> None:
-        path = self.folder / file
-        write_text(report.to_json(), path)
-        self.registry.record(self.experiment.id, name, path, who=self.who)
 
     def _write(self, step: str, result: Result) -> None:
         write_text(result.to_json(), self.path(step))

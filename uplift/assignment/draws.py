@@ -183,7 +183,8 @@ def _until_balanced(
     else:
         raise DataError(
             f"{experiment.id}: none of {most:,} draws balances {', '.join(plan.balance)} within "
-            f"{balancer.bound:.3g}. Balance fewer covariates, or raise the acceptance.",
+            f"{balancer.bound:.3g}. Balance fewer covariates, cap those with outliers, or "
+            "raise the acceptance.",
             code="BALANCE_UNREACHED",
         )
     designed = _shares(experiment)

@@ -1,6 +1,7 @@
 """What an assignment did: units left after each step, the arms, and whether the arms are alike."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class AssignmentReport(Result):
     checks: tuple[Check, ...]
     draw: Draw | None = None
     wave: str = ""
-    exposure_share: float = 1.0
+    exposure_share: Fraction = Fraction(1)
     n_kept: int = 0
 
     @property
@@ -143,7 +144,7 @@ def _account(made: Assignment) -> dict[str, Any]:
     return {
         "draw": made.draw,
         "wave": made.wave,
-        "exposure_share": float(made.exposure_share),
+        "exposure_share": made.exposure_share,
         "n_kept": made.n_kept,
     }
 

@@ -1,7 +1,7 @@
 """The road: one command per step, from the demo to the report; no logic."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -120,7 +120,7 @@ def assign(
     """
     campaign = campaign_of(name, root, who=who)
     held_out = campaign_of(excluded, root).held_out() if excluded else None
-    lists = {"excluded": held_out, "suppressed": suppressed, "contacts": contacts}
+    lists: dict[str, Any] = {"excluded": held_out, "suppressed": suppressed, "contacts": contacts}
     if (exposure_share is None) == (customers is None) or (wave and exposure_share):
         raise DefinitionError(
             "Give the customers, or --exposure-share to take in more of those given before.",
@@ -132,7 +132,7 @@ def assign(
         report = campaign.assign_wave(wave, customers, **lists)
     else:
         report = campaign.assign(customers, **lists)
-    show(report, as_json=as_json, wrote=campaign.assignment_files()[-1:])
+    show(report, as_json=as_json, wrote=campaign.assigned.files[-1:])
     return verdict(report.checks)
 
 
