@@ -127,19 +127,19 @@ class Assigned:
 
     def _require_ramp(self, share: Fraction, shares: list[Fraction]) -> None:
         entry = self.registry.entry(self.experiment.id)
-        again = share == shares[-1] and len(shares) > 1
-        if share <= shares[-1] and not again:
-            raise StateError(
-                f"{entry.id} takes in {float(shares[-1]):g} of its units by now; a ramp-up takes "
-                f"in more, got {float(share):g}.",
-                code="RAMP_DOWN",
-            )
         begun = [path.stem for path in self._later_waves() if path.is_file()]
         if position(entry.state) > position("live") or begun:
             found = f"{begun[0]} is there" if begun else f"it is {entry.state}"
             raise StateError(
                 f"{entry.id} cannot take in more units: {found}. Plan a new experiment.",
                 code="RAMP_LATE",
+            )
+        again = share == shares[-1] and len(shares) > 1
+        if share <= shares[-1] and not again:
+            raise StateError(
+                f"{entry.id} takes in {float(shares[-1]):g} of its units by now; a ramp-up takes "
+                f"in more, got {float(share):g}.",
+                code="RAMP_DOWN",
             )
 
     def _shares(self) -> list[Fraction]:

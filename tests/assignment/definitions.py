@@ -18,6 +18,8 @@ metrics:
   primary:
     metric:
       {{name: spend, version: 1, title: S, column: spend, unit: EUR, window_days: 7, owner: crm}}
+    expected_mean: 20
+    expected_std_dev: 20
 schedule:
   starts_at: 2017-07-03T08:00:00
   timezone: Europe/Paris
