@@ -22,6 +22,10 @@ _MODULE_OF = {
     "design": "uplift.sizing.plan",
     "Registry": "uplift.registry.registry",
     "assign": "uplift.assignment.assign",
+    "assign_from": "uplift.assignment.assign",
+    "Lists": "uplift.assignment.order",
+    "assignment_report": "uplift.assignment.report",
+    "placebo_balance": "uplift.assignment.placebo",
     "assign_as": "uplift.assignment.legacy",
     "arm_sql": "uplift.assignment.sql",
     "analyse": "uplift.analysis.analyse",
@@ -46,7 +50,11 @@ __all__ = sorted(_MODULE_OF)
 if TYPE_CHECKING:
     from uplift.analysis.analyse import analyse as analyse
     from uplift.assignment.assign import assign as assign
+    from uplift.assignment.assign import assign_from as assign_from
     from uplift.assignment.legacy import assign_as as assign_as
+    from uplift.assignment.order import Lists as Lists
+    from uplift.assignment.placebo import placebo_balance as placebo_balance
+    from uplift.assignment.report import assignment_report as assignment_report
     from uplift.assignment.sql import arm_sql as arm_sql
     from uplift.campaign import Campaign as Campaign
     from uplift.contacts.plan import plan_contacts as plan_contacts

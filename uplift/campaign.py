@@ -16,7 +16,9 @@ import pandas as pd
 
 from uplift.analysis.analyse import analyse
 from uplift.analysis.report import AnalysisReport
-from uplift.assignment.assign import assign, distinct_customers, held_out
+from uplift.assigned import FIRST, Assigned
+from uplift.assignment.assign import assign_from
+from uplift.assignment.order import Lists, distinct_customers, excluded_units, held_out
 from uplift.assignment.report import AssignmentReport, assignment_report
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
@@ -45,7 +47,8 @@ LEARNERS = ("s", "t", "x", "dr", "response")
 FILES = {  # what each step writes in the experiment's folder
     "design": "design.json",
     "customers": "customers.parquet",
-    "assign": "assignment.parquet",
+    "assign": FIRST,
+    "assignment": "assignment.json",
     "ingest": "outcomes.parquet",
     "analyse": "analysis.json",
     "train": "suite",
@@ -111,6 +114,11 @@ class Campaign:
     def registry(self) -> Registry:
         """The registry that the folder belongs to."""
         return Registry(self.folder.parent)
+
+    @property
+    def assigned(self) -> Assigned:
+        """The assignment as it grows: the first draw, ramp-ups, later waves."""
+        return Assigned(self.folder, self.experiment, self.registry, who=self.who)
 
     @cached_property
     def tracking(self) -> Tracking:
@@ -186,16 +194,42 @@ class Campaign:
         self.registry.seal(self.experiment, plan, who=self.who, why=why)
         return self.experiment.digest
 
-    def assign(self, customers: Any, *, excluded: Any = None) -> AssignmentReport:
-        """Draw the arms of a sealed experiment → assignment.parquet, customers.parquet."""
+    def assign(self, customers: Any, **lists: Any) -> AssignmentReport:
+        """Draw the arms of a sealed experiment → assignment.parquet, .json, customers.parquet.
+
+        lists  `excluded`, `suppressed`, `contacts` as for `uplift.assign`. The control of the
+               experiments that the definition excludes is left out without being given
+        """
         self._require_state("assign", "sealed")
         table = read_frame(customers, what="customers")
-        assigned = assign(self.experiment, table, excluded=excluded)
-        report = assignment_report(self.experiment, assigned, table)
-        self._keep("customers", self._distinct(table))
-        self._keep("assign", assigned)
+        launch = self.experiment.schedule.launch_at
+        made = assign_from(self.experiment, table, self._lists(table, launch, **lists))
+        report = assignment_report(self.experiment, made, table)
+        self._keep_assignment(made.table, table, report)
         self._advance("assigned", "arms drawn", files=("assign", "customers"))
         return report
+
+    def assign_wave(self, wave: str, customers: Any, **lists: Any) -> AssignmentReport:
+        """Assign a later wave → assignment_<wave>.parquet, .json, customers_<wave>.parquet.
+
+        Errors: those of `Assigned.draw_wave`.
+        """
+        if self.experiment.schedule.window(wave) == self.experiment.schedule.windows[0]:
+            return self.assign(customers, **lists)
+        self._require_state("assign", "assigned")
+        table = read_frame(customers, what="customers")
+        opens = self.experiment.schedule.window(wave).opens_at
+        return self.assigned.draw_wave(wave, table, self._lists(table, opens, **lists))
+
+    def ramp(self, exposure_share: Any, *, why: str = "ramp-up", **lists: Any) -> AssignmentReport:
+        """Take in a larger share of the customers first given → assignment_ramp_<n>.parquet.
+
+        Errors: those of `Assigned.ramp`.
+        """
+        self._require_state("assign", "assigned")
+        table = self.read("customers")
+        now = self._lists(table, datetime.now(UTC), **lists)
+        return self.assigned.ramp(exposure_share, table, now, why=why)
 
     def adopt(self, assigned: Any, customers: Any) -> AssignmentReport:
         """Take over an assignment that was drawn elsewhere, after the same checks."""
@@ -203,8 +237,7 @@ class Campaign:
         table = read_frame(customers, what="customers")
         drawn = checked_assignment(self.experiment, assigned)
         report = assignment_report(self.experiment, drawn, table)
-        self._keep("customers", self._distinct(table))
-        self._keep("assign", drawn)
+        self._keep_assignment(drawn, table, report)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
 
@@ -364,6 +397,9 @@ class Campaign:
 
     def read(self, step: str) -> pd.DataFrame:
         """A table that an earlier step wrote."""
+        if step == "assign":
+            self.path("assign", need="assign")
+            return self.assigned.table()
         need = "assign" if step == "customers" else step
         return read_frame(self.path(step, need=need), what=step)
 
@@ -377,6 +413,36 @@ class Campaign:
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""
         return distinct_customers(customers, cluster=self.experiment.cluster)
+
+    def _lists(
+        self,
+        customers: pd.DataFrame,
+        as_of: datetime,
+        *,
+        excluded: Any = None,
+        suppressed: Any = None,
+        contacts: Any = None,
+    ) -> Lists:
+        """The lists, with the control of the experiments that the definition excludes."""
+        others = [
+            Campaign(self.folder.parent / name).held_out(as_of=as_of, customers=customers)["unit"]
+            for name in self.experiment.assignment.excludes
+        ]
+        if excluded is not None:
+            others.append(excluded_units(excluded))
+        both = pd.concat(others, ignore_index=True).drop_duplicates() if others else None
+        return Lists(
+            excluded=None if both is None else both.to_frame("unit"),
+            suppressed=suppressed,
+            contacts=contacts,
+        )
+
+    def _keep_assignment(
+        self, assigned: pd.DataFrame, customers: pd.DataFrame, report: AssignmentReport
+    ) -> None:
+        self._keep("customers", self._distinct(customers))
+        self._keep("assign", assigned)
+        self._write("assignment", report)
 
     def _write(self, step: str, result: Result) -> None:
         write_text(result.to_json(), self.path(step))

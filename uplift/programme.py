@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from uplift.assignment.assign import distinct_customers
 from uplift.assignment.divergence import BOUND, Divergence, check_divergence
+from uplift.assignment.order import distinct_customers
 from uplift.assignment.universal import (
     Turn,
     comparison_by_cohort,

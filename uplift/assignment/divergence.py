@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from uplift.assignment.assign import distinct_customers
+from uplift.assignment.order import distinct_customers
 from uplift.checks import Check
 from uplift.errors import DataError
 from uplift.experiment import CONTROL

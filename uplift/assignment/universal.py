@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.assignment.assign import distinct_customers
 from uplift.assignment.hashing import hash_units, salt_of
+from uplift.assignment.order import distinct_customers
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import CONTROL
 from uplift.frames import UNIT, rows_by_id

@@ -227,9 +227,11 @@ class Registry:
         *,
         who: str | None = None,
         why: str = "",
+        fixed: bool = False,
     ) -> str:
         """Remember a file's or folder's digest; gives the SHA-256. The same bytes change nothing.
 
+        fixed  other bytes are refused from now on, as for the files of a transition
         Errors: ARTEFACT_FROZEN (a transition fixed it with other bytes), ARTEFACT_MISSING,
         ARTEFACT_OUTSIDE, NAME_INVALID, EXPERIMENT_UNKNOWN.
         """
@@ -241,7 +243,7 @@ class Registry:
             payload = {"artefacts": {file.name: file.sha256}, "path": file.path}
             self._append(connection, entry, "record", payload, who=who, why=why)
             fail_point("record:half")
-            self._store(connection, experiment_id, file, fixed_by="")
+            self._store(connection, experiment_id, file, fixed_by=entry.state if fixed else "")
             return file.sha256
 
     def require_replaceable(self, experiment_id: str, name: str, sha256: str) -> None:

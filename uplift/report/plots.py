@@ -12,12 +12,15 @@ import altair as alt
 
 from uplift.analysis.report import AnalysisReport
 from uplift.assignment.divergence import Divergence
+from uplift.assignment.placebo import PlaceboReport
+from uplift.assignment.report import AssignmentReport
 from uplift.contacts.plan import ContactPlan
 from uplift.errors import DataError, DefinitionError
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.files import write_bytes
 from uplift.programme import Cohorts
+from uplift.report.balance_charts import differences
 from uplift.report.control_charts import calendar, control_size, divergence
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
@@ -64,6 +67,18 @@ class Picture:
 def draw(result: Any) -> Picture:
     """The chart of a result. Raises DataError (NOT_DRAWABLE) for one that has none."""
     raise DataError(f"{type(result).__name__} has no chart. Use its table().", code="NOT_DRAWABLE")
+
+
+@draw.register
+def _(report: AssignmentReport) -> Picture:
+    detail = f"{report.n_units:,} units; dotted lines at 0 and at 0.1 to each side."
+    return Picture(styled(differences(report.balance, detail=detail)))
+
+
+@draw.register
+def _(report: PlaceboReport) -> Picture:
+    detail = "Outcomes of a window before the campaign, by the arms drawn since."
+    return Picture(styled(differences(report.differences, detail=detail)))
 
 
 @draw.register
