@@ -16,6 +16,8 @@ _MODULE_OF = {
     "Experiment": "uplift.experiment",
     "load_experiment": "uplift.experiment",
     "Trial": "uplift.trial",
+    "Objectives": "uplift.objectives",
+    "eligible": "uplift.eligibility",
     "customer_view": "uplift.customers.view",
     "design": "uplift.sizing.plan",
     "Registry": "uplift.registry.registry",
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from uplift.contacts.policy import ContactPolicy as ContactPolicy
     from uplift.customers.view import customer_view as customer_view
     from uplift.economics import Economics as Economics
+    from uplift.eligibility import eligible as eligible
     from uplift.evaluation.quality import evaluate as evaluate
     from uplift.evaluation.roi import roi as roi
     from uplift.experiment import (
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
         load_experiment as load_experiment,
     )
     from uplift.models.train import train as train
+    from uplift.objectives import Objectives as Objectives
     from uplift.programme import Programme as Programme
     from uplift.promotion import promote as promote
     from uplift.promotion import rollback as rollback

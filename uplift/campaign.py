@@ -23,12 +23,13 @@ from uplift.contacts.policy import ContactPolicy, load_policy
 from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
-from uplift.experiment import Experiment, load_experiment
+from uplift.experiment import DEFINITION_FILE, Experiment, load_experiment
 from uplift.files import whole_file, write_text
 from uplift.frames import read_frame, write_parquet
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
+from uplift.registry.lineage import child_of
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
@@ -318,6 +319,30 @@ class Campaign:
         """Record what was decided; the experiment ends here."""
         self._require_state("decide", "read")
         self.registry.decide(self.experiment.id, action, words, who=self.who)
+
+    def write_child(self, new_id: str) -> Path:
+        """The definition of an experiment that goes on from this one's decision → its folder.
+
+        Its metrics get as priors what the best arm was found to do here. Errors: STATE_ORDER
+        (nothing is decided), FILE_EXISTS, NAME_INVALID.
+        """
+        entry = self.registry.entry(self.experiment.id)
+        decided = position(entry.state) >= position("decided")
+        child = child_of(
+            self.experiment,
+            new_id,
+            state=entry.state,
+            decision=entry.decision,
+            effects=self.reading().relative_effects() if decided else {},
+        )
+        file = self.folder.parent / child.id / DEFINITION_FILE
+        if file.exists():
+            raise StateError(
+                f"{file} is there already and is not replaced. Choose another id.",
+                code="FILE_EXISTS",
+            )
+        write_text(child.to_yaml(), file)
+        return file
 
     # Files and states.
 
