@@ -164,7 +164,9 @@ def test_a_guardrail_is_tested_on_one_side_against_its_margin(root):
     answer = design(voucher, spring_history()).answers[-1]
     assert (answer.role, answer.sought_effect) == ("guardrail", margin)
     error = np.sqrt(mean * (1 - mean) * 2 / 1_250)
-    assert answer.mde == pytest.approx((stats.norm.ppf(0.95) + stats.norm.ppf(0.8)) * error)
+    # a success metric and one guardrail must both pass, so each is planned with 90 %
+    assert answer.wanted_power == pytest.approx(0.9)
+    assert answer.mde == pytest.approx((stats.norm.ppf(0.95) + stats.norm.ppf(0.9)) * error)
     assert answer.power == pytest.approx(stats.norm.cdf(margin / error - stats.norm.ppf(0.95)))
     assert "ruled out" in answer.words()
 
