@@ -74,7 +74,7 @@ def test_a_tenth_of_64000_held_out_cannot_prove_five_percent_of_spend(real_contr
     assert plan.answers[0].verdict == "cannot answer"
     assert "control (6,400): the smallest effect that can be shown is 0.4278" in plan.words()
     assert "65.5 % of the control's 0.6528. Cannot answer" in plan.words()
-    assert [check.code for check in plan.checks] == ["UNDERPOWERED"]
+    assert [check.code for check in plan.checks] == ["UNDERPOWERED", "OUTCOME_SKEWED"]
     shares = {option.control_share: round(option.mde, 3) for option in plan.holdout_options}
     assert shares[0.5] == 0.257
     assert shares[0.05] == 0.589

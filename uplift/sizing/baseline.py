@@ -68,8 +68,8 @@ def baseline_of(
 
     From the metric's own column in history; else from its covariate, the same number of the time
     before; else from the plan. A covariate explains its squared correlation with the metric; where
-    only the covariate is there, that of two equal windows in a row (`spend_28d_before` and, from
-    `spend_change_28d`, the 28 days before it).
+    only the covariate is there, that of two equal windows in a row (`spend_28d_before` and the 28 days
+    before it, see `previous_window`).
 
     A ratio needs both its columns. It is planned by its linearised value per unit,
 
@@ -91,9 +91,9 @@ def baseline_of(
 
 
 def measured_values(metric: Metric, column: str, history: pd.DataFrame) -> Array:
-    """A column of history as the metric counts it: capped, nan where nothing is known. (n_units,)
+    """A column of history as the metric counts it: capped, nan where nothing is known.
 
-    Errors: BASELINE_INVALID.
+    Returns (n_units,). Errors: BASELINE_INVALID.
     """
     values = _numbers(history, column)
     return values if metric.cap is None else np.minimum(values, metric.cap)
@@ -183,11 +183,26 @@ def _variance_reduction(metric: Metric, column: str, history: pd.DataFrame, valu
         if metric.covariate not in history.columns:
             return 0.0
         return _squared_correlation(values, _numbers(history, metric.covariate))
+    earlier = previous_window(column, history)
+    return 0.0 if earlier is None else _squared_correlation(values, earlier)
+
+
+def previous_window(column: str, history: pd.DataFrame) -> Array | None:
+    """The window of the same length just before that of `column`, where history shows it.
+
+    Of `spend_28d_before`: less `spend_change_28d`; of `spend_91d_before`: `spend_182d_before`,
+    twice as long, less itself. Returns (n_units,), or None.
+    """
     window = WINDOW_BEFORE.match(column)
-    change = f"{window['what']}_change_{window['days']}" if window else None
-    if change is None or change not in history.columns:
-        return 0.0
-    return _squared_correlation(values, _numbers(history, column) - _numbers(history, change))
+    if window is None:
+        return None
+    change = f"{window['what']}_change_{window['days']}"
+    if change in history.columns:
+        return np.asarray(_numbers(history, column) - _numbers(history, change))
+    twice = f"{window['what']}_{2 * int(window['days'][:-1])}d_before"
+    if twice in history.columns:
+        return np.asarray(_numbers(history, twice) - _numbers(history, column))
+    return None
 
 
 def _squared_correlation(first: Array, second: Array) -> float:

@@ -1,4 +1,4 @@
-"""The looks of a plan: when it is read, how large an effect would be shown then, what that costs."""
+"""The looks of a plan: when it is read, and how large an effect would be shown then."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

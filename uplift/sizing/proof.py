@@ -22,6 +22,7 @@ from uplift.inference.noninferiority import (
 from uplift.inference.planned_looks import PlannedLooks
 from uplift.inference.power import detectable_effect, power_of, required_units
 
+ONE_LOOK = PlannedLooks()
 FEWEST_CLUSTERS = 3  # in both arms together, below which there is no error
 
 
@@ -42,7 +43,7 @@ class Proof:
     n_units: float
     alpha: float
     sides: Literal[1, 2] = 2
-    looks: PlannedLooks = PlannedLooks()
+    looks: PlannedLooks = ONE_LOOK
     cluster_size: float | None = None
 
     @property
