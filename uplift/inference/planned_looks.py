@@ -2,8 +2,7 @@
 
 A test that may use the error alpha is proven at look k when its p-value is at or below level k of
 the boundary that spends alpha. Several tests share the error by Holm's steps: with m of them not
-yet proven, the next one may use alpha / m, now and at every later look. With one look this is Holm's
-method.
+yet proven, the next one may use alpha / m, now and at every later look. One look is Holm's method.
 Source: Ye, Li, Liu & Yao (2013), Statistics in Medicine 32(7), for Holm's steps along looks.
 """
 

@@ -68,8 +68,7 @@ def baseline_of(
 
     From the metric's own column in history; else from its covariate, the same number of the time
     before; else from the plan. A covariate explains its squared correlation with the metric; where
-    only the covariate is there, that of two equal windows in a row (`spend_28d_before` and the 28 days
-    before it, see `previous_window`).
+    only the covariate is there, that of two equal windows in a row (see `previous_window`).
 
     A ratio needs both its columns. It is planned by its linearised value per unit,
 

@@ -236,7 +236,8 @@ class Design(Result):
         return "\n".join([*lines, *self._ways_words()])
 
     def _ways_words(self) -> Iterator[str]:
-        told = self.ways[:WAYS_TOLD]
+        different = {way.mde_relative: way for way in reversed(self.ways)}
+        told = [way for way in self.ways if different[way.mde_relative] is way][:WAYS_TOLD]
         if told:
             yield f"The cheapest ways to answer more of {self.hardest.metric}:"
         for number, way in enumerate(told, 1):
