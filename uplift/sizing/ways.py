@@ -161,7 +161,8 @@ def _way(
 def _covariates(plan: Plan) -> Iterator[Way]:
     """The one column that explains most, and all of them together."""
     measured = _measured(plan)
-    if measured is None or plan.comparison.planned.metric.kind == "ratio":
+    unadjusted = plan.comparison.experiment.cluster is not None
+    if measured is None or unadjusted or plan.comparison.planned.metric.kind == "ratio":
         return
     values, history = measured
     explained = {
