@@ -26,8 +26,9 @@ from uplift.economics import Economics
 from uplift.errors import DefinitionError
 from uplift.metrics import Definition, Metric, MetricCatalogue, Slug, resolve_metric
 from uplift.schedule import Schedule
-from uplift.strict_yaml import DefinitionLike, Document, read_yaml, validate
+from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table, canonical_json, to_plain
+from uplift.violations import DefinitionLike, Document, validate
 
 CONTROL = "control"  # the one arm that every effect is measured against
 DEFINITION_FILE = "experiment.yaml"
@@ -71,7 +72,7 @@ Share = Annotated[
     AfterValidator(_share_in_range),
     WithJsonSchema({"type": ["number", "string"], "description": "0.25 or 1/4"}),
 ]
-Cost = Annotated[float, AfterValidator(_cost)]
+Cost = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_cost)]  # the check has its code
 
 
 class Factor(Definition):
