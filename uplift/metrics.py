@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from uplift.errors import DefinitionError
 from uplift.strict_yaml import read_yaml
@@ -31,7 +39,11 @@ def check_slug(value: str) -> str:
     return value
 
 
-Slug = Annotated[str, AfterValidator(check_slug)]
+Slug = Annotated[
+    str,
+    AfterValidator(check_slug),
+    WithJsonSchema({"type": "string", "pattern": r"^[a-z][a-z0-9_]{0,62}$"}),
+]
 
 
 class Definition(BaseModel):
