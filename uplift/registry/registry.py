@@ -42,7 +42,9 @@ from uplift.registry.verification import verify
 Paths = Mapping[str, str | Path]
 Payload = Mapping[str, Any]
 OWN_METHOD = {"sealed": "seal()", "decided": "decide()"}  # states that need more than a name
-OWN_ACTIONS = frozenset({"add", "edit", "seal", "advance", "decide", "amend", "record"})
+OWN_ACTIONS = frozenset(
+    {"add", "edit", "seal", "advance", "decide", "amend", "record", "export", "withdraw"}
+)
 
 
 def utc_now() -> datetime:
