@@ -3,6 +3,7 @@
 A module per group of commands; importing it registers them with the app.
 """
 
+from uplift.cli import export as export
 from uplift.cli import registry as registry
 from uplift.cli import road as road
 from uplift.cli.common import app as app
