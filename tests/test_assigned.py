@@ -9,7 +9,7 @@ from tests.assignment.definitions import WAVES, define
 from tests.assignment.test_draws import customers
 from uplift.campaign import Campaign
 from uplift.cli import main
-from uplift.errors import DataError, StateError, UpliftError
+from uplift.errors import DataError, DefinitionError, StateError, UpliftError
 
 STRATIFIED = "method: stratified, strata: [region], exposure_share: 1/4"
 
@@ -114,8 +114,9 @@ def test_waves_have_files_of_their_own_in_their_order(tmp_path, table, method):
 
 def test_the_control_that_a_definition_excludes_is_read_from_its_assignment(tmp_path, table):
     one = campaign(tmp_path, define("excludes: [universal]"))
-    with pytest.raises(StateError):
+    with pytest.raises(DefinitionError, match="universal") as missing:
         one.assign(table)
+    assert missing.value.code == "FILE_MISSING"
     universal = campaign(tmp_path, define(id="universal"))
     universal.assign(table)
     more = table[["unit"]].iloc[:5]

@@ -16,6 +16,8 @@ _MODULE_OF = {
     "Experiment": "uplift.experiment",
     "load_experiment": "uplift.experiment",
     "Trial": "uplift.trial",
+    "Objectives": "uplift.objectives",
+    "eligible": "uplift.eligibility",
     "customer_view": "uplift.customers.view",
     "design": "uplift.sizing.plan",
     "Registry": "uplift.registry.registry",
@@ -38,6 +40,9 @@ _MODULE_OF = {
     "score": "uplift.scoring",
     "Tracking": "uplift.tracking.store",
     "Campaign": "uplift.campaign",
+    "Programme": "uplift.programme",
+    "ProgrammePrior": "uplift.sizing.universal",
+    "choose_control_size": "uplift.sizing.universal",
 }
 
 __all__ = sorted(_MODULE_OF)
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
     from uplift.contacts.policy import ContactPolicy as ContactPolicy
     from uplift.customers.view import customer_view as customer_view
     from uplift.economics import Economics as Economics
+    from uplift.eligibility import eligible as eligible
     from uplift.evaluation.quality import evaluate as evaluate
     from uplift.evaluation.roi import roi as roi
     from uplift.experiment import (
@@ -68,11 +74,19 @@ if TYPE_CHECKING:
         load_experiment as load_experiment,
     )
     from uplift.models.train import train as train
+    from uplift.objectives import Objectives as Objectives
+    from uplift.programme import Programme as Programme
     from uplift.promotion import promote as promote
     from uplift.promotion import rollback as rollback
     from uplift.registry.registry import Registry as Registry
     from uplift.scoring import score as score
     from uplift.sizing.plan import design as design
+    from uplift.sizing.universal import (
+        ProgrammePrior as ProgrammePrior,
+    )
+    from uplift.sizing.universal import (
+        choose_control_size as choose_control_size,
+    )
     from uplift.tracking.runs import log_run as log_run
     from uplift.tracking.store import Tracking as Tracking
     from uplift.trial import Trial as Trial

@@ -25,12 +25,14 @@ from uplift.contacts.policy import ContactPolicy, load_policy
 from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
-from uplift.experiment import Experiment, load_experiment
+from uplift.experiment import DEFINITION_FILE, Experiment, load_experiment
 from uplift.files import whole_file, write_text
 from uplift.frames import read_frame, write_parquet
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
+from uplift.registry.lineage import child_of
+from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.scoring import Scored, score
@@ -200,7 +202,8 @@ class Campaign:
         """
         self._require_state("assign", "sealed")
         table = read_frame(customers, what="customers")
-        made = assign_from(self.experiment, table, self._lists(**lists))
+        launch = self.experiment.schedule.launch_at
+        made = assign_from(self.experiment, table, self._lists(table, launch, **lists))
         report = assignment_report(self.experiment, made, table)
         self._keep_assignment(made.table, table, report)
         self._advance("assigned", "arms drawn", files=("assign", "customers"))
@@ -214,7 +217,9 @@ class Campaign:
         if self.experiment.schedule.window(wave) == self.experiment.schedule.windows[0]:
             return self.assign(customers, **lists)
         self._require_state("assign", "assigned")
-        return self.assigned.draw_wave(wave, customers, self._lists(**lists))
+        table = read_frame(customers, what="customers")
+        opens = self.experiment.schedule.window(wave).opens_at
+        return self.assigned.draw_wave(wave, table, self._lists(table, opens, **lists))
 
     def ramp(self, exposure_share: Any, *, why: str = "ramp-up", **lists: Any) -> AssignmentReport:
         """Take in a larger share of the customers first given → assignment_ramp_<n>.parquet.
@@ -222,9 +227,9 @@ class Campaign:
         Errors: those of `Assigned.ramp`.
         """
         self._require_state("assign", "assigned")
-        return self.assigned.ramp(
-            exposure_share, self.read("customers"), self._lists(**lists), why=why
-        )
+        table = self.read("customers")
+        now = self._lists(table, datetime.now(UTC), **lists)
+        return self.assigned.ramp(exposure_share, table, now, why=why)
 
     def adopt(self, assigned: Any, customers: Any) -> AssignmentReport:
         """Take over an assignment that was drawn elsewhere, after the same checks."""
@@ -330,14 +335,47 @@ class Campaign:
             self.experiment.id, registry=self.registry, tracking=self.tracking, who=self.who
         )
 
-    def held_out(self) -> pd.DataFrame:
-        """Units that this experiment keeps from being contacted: its control."""
+    def held_out(
+        self, *, as_of: str | date | datetime | None = None, customers: Any = None
+    ) -> pd.DataFrame:
+        """Units that this experiment keeps from being contacted: its control.
+
+        as_of      of a control that rotates, the moment of the contact; now when not given
+        customers  of one that holds out clusters, so that who joined one later is held out too
+        """
+        if self.experiment.rotation is not None:
+            moment = datetime.now(UTC) if as_of is None else as_of
+            return control_units(self.registry, self.experiment.id, moment, customers=customers)
         return held_out(self.read("assign"))
 
     def decide(self, action: str, words: str) -> None:
         """Record what was decided; the experiment ends here."""
         self._require_state("decide", "read")
         self.registry.decide(self.experiment.id, action, words, who=self.who)
+
+    def write_child(self, new_id: str) -> Path:
+        """The definition of an experiment that goes on from this one's decision → its folder.
+
+        Its metrics get as priors what the best arm was found to do here. Errors: STATE_ORDER
+        (nothing is decided), FILE_EXISTS, NAME_INVALID.
+        """
+        entry = self.registry.entry(self.experiment.id)
+        decided = position(entry.state) >= position("decided")
+        child = child_of(
+            self.experiment,
+            new_id,
+            state=entry.state,
+            decision=entry.decision,
+            effects=self.reading().relative_effects() if decided else {},
+        )
+        file = self.folder.parent / child.id / DEFINITION_FILE
+        if file.exists():
+            raise StateError(
+                f"{file} is there already and is not replaced. Choose another id.",
+                code="FILE_EXISTS",
+            )
+        write_text(child.to_yaml(), file)
+        return file
 
     # Files and states.
 
@@ -377,11 +415,17 @@ class Campaign:
         return distinct_customers(customers, cluster=self.experiment.cluster)
 
     def _lists(
-        self, *, excluded: Any = None, suppressed: Any = None, contacts: Any = None
+        self,
+        customers: pd.DataFrame,
+        as_of: datetime,
+        *,
+        excluded: Any = None,
+        suppressed: Any = None,
+        contacts: Any = None,
     ) -> Lists:
         """The lists, with the control of the experiments that the definition excludes."""
         others = [
-            Campaign(self.folder.parent / name).held_out()["unit"]
+            Campaign(self.folder.parent / name).held_out(as_of=as_of, customers=customers)["unit"]
             for name in self.experiment.assignment.excludes
         ]
         if excluded is not None:

@@ -20,13 +20,15 @@ metrics:
       {{name: spend, version: 1, title: S, column: spend, unit: EUR, window_days: 7, owner: crm}}
     expected_mean: 20
     expected_std_dev: 20
+    minimum_effect: 0.1
+  no_guardrails_because: A test of draws.
 schedule:
   starts_at: 2017-07-03T08:00:00
   timezone: Europe/Paris
   response_days: 7
   {waves}
 assignment: {{{plan}}}
-analysis: {{decision_rule: Scale what is proven.}}
+analysis: {{decision_rule: Scale what is proven., looks_days: [7]}}
 money: {{currency: EUR, value: spend, margin_rate: 0.3}}
 """
 WAVES = """waves:

@@ -119,7 +119,12 @@ def assign(
     Example: `uplift assign spring_voucher customers.parquet --suppressed optouts.csv`
     """
     campaign = campaign_of(name, root, who=who)
-    held_out = campaign_of(excluded, root).held_out() if excluded else None
+    launch = campaign.experiment.schedule.launch_at
+    held_out = (
+        campaign_of(excluded, root).held_out(as_of=launch, customers=customers)
+        if excluded
+        else None
+    )
     lists: dict[str, Any] = {"excluded": held_out, "suppressed": suppressed, "contacts": contacts}
     if (exposure_share is None) == (customers is None) or (wave and exposure_share):
         raise DefinitionError(
