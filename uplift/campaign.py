@@ -6,7 +6,7 @@ Commands and the demo call these methods; notebooks may, or use the rooms one by
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +26,11 @@ from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
 from uplift.experiment import DEFINITION_FILE, Experiment, load_experiment
+from uplift.export.export import export_wave, export_withdrawals
+from uplift.export.job import ExportOptions
+from uplift.export.report import ExportReport
 from uplift.files import whole_file, write_text
-from uplift.frames import read_frame, write_parquet
+from uplift.frames import UNIT, read_frame, write_parquet
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
@@ -63,7 +66,7 @@ POLICY_FILE = "contact_policy.yaml"
 NEXT_COMMAND = {
     "draft": "uplift seal",
     "sealed": "uplift assign",
-    "assigned": "uplift ingest",
+    "assigned": "uplift export",
     "live": "uplift ingest",
     "maturing": "uplift analyse",
     "read": "uplift evaluate",
@@ -241,6 +244,52 @@ class Campaign:
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
 
+    def export(
+        self,
+        suppression: Any,
+        *,
+        wave: str | None = None,
+        as_of: str | date | datetime | None = None,
+        options: ExportOptions | None = None,
+    ) -> ExportReport:
+        """The lists of a wave, one per channel, with manifest and proof → export/<wave>/<channel>/.
+
+        Opt-outs in the suppression list are left out, and so is whoever the experiments that this
+        one excludes hold out. The first export makes the experiment live.
+        """
+        return export_wave(
+            self.experiment,
+            self._assignment("export", wave),
+            suppression=suppression,
+            registry=self.registry,
+            folder=self.folder,
+            as_of=as_of,
+            wave=wave,
+            options=self._options(options),
+            who=self.who,
+        )
+
+    def export_withdrawals(
+        self,
+        suppression: Any,
+        *,
+        wave: str | None = None,
+        as_of: str | date | datetime | None = None,
+        options: ExportOptions | None = None,
+    ) -> ExportReport:
+        """Who opted out since the lists were exported → export/<wave>/<channel>-delta-<n>/."""
+        return export_withdrawals(
+            self.experiment,
+            self._assignment("export", wave),
+            suppression=suppression,
+            registry=self.registry,
+            folder=self.folder,
+            as_of=as_of,
+            wave=wave,
+            options=options,
+            who=self.who,
+        )
+
     def ingest(self, outcomes: Any) -> Trial:
         """Check and keep the outcomes of the assigned units → outcomes.parquet."""
         self._require_state("ingest", "assigned")
@@ -409,6 +458,27 @@ class Campaign:
         if file.is_file():
             return load_policy(file, experiment=self.experiment)
         return ContactPolicy.for_experiment(self.experiment)
+
+    def _assignment(self, step: str, wave: str | None) -> pd.DataFrame:
+        """The wave's own assignment where there is one, with bytes that are still those fixed."""
+        self._require_state(step, "assigned")
+        for path in self.assigned.files:
+            name = "assign" if path.name == FIRST else path.stem
+            self.registry.artefact(self.experiment.id, name)
+        own = wave is not None and (self.folder / f"assignment_{wave}.parquet").is_file()
+        return self.assigned.wave(wave) if own and wave else self.assigned.table()
+
+    def _options(self, given: ExportOptions | None) -> ExportOptions:
+        """The options of an export, with customers and held-out units from the folders."""
+        options = given or ExportOptions()
+        others = self.experiment.assignment.excludes
+        tables = [Campaign(self.folder.parent / name).held_out() for name in others]
+        if options.held_out is not None:
+            tables.append(read_frame(options.held_out, what="held out units"))
+        held = pd.concat([table[[UNIT]] for table in tables]) if tables else None
+        wants_columns = bool(options.columns or options.text_columns)
+        customers = self.read("customers") if wants_columns else None
+        return replace(options, held_out=held, customers=customers)
 
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""

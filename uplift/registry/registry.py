@@ -56,7 +56,9 @@ from uplift.registry.verification import verify
 Paths = Mapping[str, str | Path]
 Payload = Mapping[str, Any]
 OWN_METHOD = {"sealed": "seal()", "decided": "decide()"}  # states that need more than a name
-OWN_ACTIONS = frozenset({"add", "edit", "seal", "advance", "decide", "amend", "record", "rotate"})
+OWN_ACTIONS = frozenset(
+    {"add", "edit", "seal", "advance", "decide", "amend", "record", "rotate", "export", "withdraw"}
+)
 
 
 def utc_now() -> datetime:
