@@ -13,6 +13,23 @@ Day = Annotated[str | None, typer.Option(help="A day such as 2017-07-03.")]
 
 
 @app.command()
+def init(
+    root: Annotated[Path, typer.Argument(help="Folder of the project.")] = HERE,
+    example: Annotated[str, typer.Option(help="Id of the example experiment.")] = "first_voucher",
+    owner: Annotated[str, typer.Option(help="Who owns the first definitions.")] = "crm",
+    as_json: Json = False,
+) -> int:
+    """Begin a project: metrics, objectives, an example experiment, schemas for editors.
+
+    Files that are there already are kept. Example: `uplift init voucher_tests`
+    """
+    from uplift.project import new_project
+
+    show(new_project(root, example=example, owner=owner), as_json=as_json)
+    return 0
+
+
+@app.command()
 def lint(
     names: Annotated[list[str] | None, typer.Argument(help="Experiments; all by default.")] = None,
     history: Annotated[Path | None, typer.Option(help="Customers with pre-period columns.")] = None,
