@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from uplift.adoption import require_sent_as_assigned, require_trustworthy
+from uplift.amendments import Amendment
 from uplift.analysis.analyse import analyse
 from uplift.analysis.report import AnalysisReport
 from uplift.assigned import FIRST, Assigned
@@ -234,12 +236,19 @@ class Campaign:
         now = self._lists(table, datetime.now(UTC), **lists)
         return self.assigned.ramp(exposure_share, table, now, why=why)
 
-    def adopt(self, assigned: Any, customers: Any) -> AssignmentReport:
-        """Take over an assignment that was drawn elsewhere, after the same checks."""
+    def adopt(self, assigned: Any, customers: Any, *, sent: Any = None) -> AssignmentReport:
+        """Take over an assignment that was drawn elsewhere, after the same checks.
+
+        sent  contacts made already, one row each, if there are any
+        Errors: those of `checked_assignment`; SRM, BALANCE, EXPOSED_UNASSIGNED, CONTROL_EXPOSED.
+        """
         self._require_state("adopt", "sealed")
         table = read_frame(customers, what="customers")
         drawn = checked_assignment(self.experiment, assigned)
+        if sent is not None:
+            require_sent_as_assigned(drawn, sent)
         report = assignment_report(self.experiment, drawn, table)
+        require_trustworthy(report)
         self._keep_assignment(drawn, table, report)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
@@ -315,7 +324,7 @@ class Campaign:
         """
         schedule = self.experiment.schedule
         read_at = datetime.now(UTC) if as_of is None else schedule.moment(as_of)
-        return analyse(
+        report = analyse(
             self.experiment,
             self.read("assign"),
             self.read("ingest"),
@@ -323,6 +332,7 @@ class Campaign:
             missing=self.missing,
             as_of=min(read_at, schedule.closes_at),
         )
+        return replace(report, amendments=self.registry.amendments(self.experiment.id))
 
     def analyse(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
         """Read the experiment by its sealed plan → analysis.json.
@@ -331,7 +341,7 @@ class Campaign:
         """
         self._require_state("analyse", "maturing")
         report = self.reading(as_of=as_of)
-        self._keep("analyse", report)
+        self._keep("analyse", replace(report, amendments=self._amended_before_reading(report)))
         if report.provisional:
             self._record("analyse")
         else:
@@ -513,6 +523,12 @@ class Campaign:
         self._keep("customers", self._distinct(customers))
         self._keep("assign", assigned)
         self._write("assignment", report)
+
+    def _amended_before_reading(self, report: AnalysisReport) -> tuple[Amendment, ...]:
+        """Amendments by the time of the final reading: its file stays as it was written then."""
+        trail = self.registry.history(self.experiment.id).rows
+        read = next((row.seq for row in trail if row.to_state == "read"), None)
+        return tuple(one for one in report.amendments if read is None or one.seq < read)
 
     def _write(self, step: str, result: Result) -> None:
         write_text(result.to_json(), self.path(step))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from uplift.amendments import Amendment
 from uplift.analysis.decision import Decision
 from uplift.analysis.effects import GUARDRAIL, EffectRow
 from uplift.analysis.money import Money
@@ -29,6 +30,7 @@ class AnalysisReport(Result):
     assigned, analysed  units per arm, before and after units without outcomes were left out
     effects      one row per planned metric and treatment
     checks       sample ratio first; a failed blocking one withholds the decision
+    amendments   deviations from the sealed plan, oldest first; shown with every number
     """
 
     experiment: str
@@ -45,6 +47,7 @@ class AnalysisReport(Result):
     money: Money
     checks: tuple[Check, ...]
     decision: Decision
+    amendments: tuple[Amendment, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -56,6 +59,10 @@ class AnalysisReport(Result):
         """Treatments with a guardrail that is not proven to hold; they are not sent."""
         broken = {row.treatment for row in self.effects if row.role == GUARDRAIL and not row.proven}
         return tuple(sorted(broken))
+
+    def remarks(self) -> list[str]:
+        """A line per amendment, per failed check and per warning."""
+        return [*(one.line for one in self.amendments), *super().remarks()]
 
     def effect(self, metric: str, treatment: str) -> EffectRow:
         """The row of a metric (by key, e.g. "spend_28d@1") and a treatment."""
@@ -104,10 +111,11 @@ class AnalysisReport(Result):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The report in sentences: the decision, then every effect (none when withheld)."""
+        """In sentences: the decision, amendments, then every effect (none when withheld)."""
+        changed = tuple(f"Not as sealed: {one.line}." for one in self.amendments)
         if not self.valid:
-            return self.decision.words
-        return (*self.decision.words, *(_sentence(row) for row in self.effects))
+            return (*self.decision.words, *changed)
+        return (*self.decision.words, *changed, *(_sentence(row) for row in self.effects))
 
     def metrics(self) -> dict[str, float]:
         """Flat numbers for tracking; what is not estimable is left out."""

@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 REFUSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+CHECKS = frozenset({"SRM", "BALANCE"})  # codes of checks that said no, where they are raised
 
 Name = Annotated[str, typer.Argument(help="Experiment id: a folder of `experiments/`.")]
 Table_ = Annotated[Path, typer.Argument(help="A parquet or CSV file.")]
@@ -47,7 +48,7 @@ def main() -> None:
         sys.exit(REFUSED)
     except UpliftError as error:
         complain(error)
-        sys.exit(BAD_INPUT)
+        sys.exit(REFUSED if error.code in CHECKS else BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         print("Interrupted. Run the same command again to go on.", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from uplift.cli.common import HERE, Json, Name, Root, app, show, verdict
+from uplift.cli.common import (
+    HERE,
+    Json,
+    Name,
+    Root,
+    Table_,
+    Who,
+    app,
+    campaign_of,
+    show,
+    verdict,
+)
 from uplift.errors import DefinitionError
 
 Day = Annotated[str | None, typer.Option(help="A day such as 2017-07-03.")]
@@ -109,6 +120,62 @@ def eligible(
     answer = ask(unit, campaign, root=root / "experiments", suppressed=suppressed)
     show(answer, as_json=as_json)
     return 0 if answer.eligible else 1
+
+
+@app.command()
+def adopt(
+    name: Name,
+    assigned: Annotated[Path, typer.Argument(help="One row per customer: unit, arm.")],
+    customers: Table_,
+    sent: Annotated[
+        Path | None, typer.Option(help="Contacts made already: a table with `unit`.")
+    ] = None,
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Take over an assignment drawn elsewhere; exit 1 when its split is not the designed one.
+
+    Example: `uplift adopt spring_voucher assignment.csv customers.parquet --sent log.csv`
+    """
+    campaign = campaign_of(name, root, who=who)
+    report = campaign.adopt(assigned, customers, sent=sent)
+    show(report, as_json=as_json, wrote=(campaign.path("assign"),))
+    return verdict(report.checks)
+
+
+@app.command()
+def amend(
+    name: Name,
+    change: Annotated[str, typer.Argument(help="What is done otherwise than was sealed.")],
+    why: Annotated[str, typer.Option(help="The reason.")],
+    root: Root = HERE,
+    who: Who = None,
+) -> int:
+    """Record a deviation from a sealed definition; every later report shows it.
+
+    Example: `uplift amend spring_voucher "sent a day late" --why "printer broke down" --who ann`
+    """
+    amendment = campaign_of(name, root).registry.amend(name, change, why=why, who=who)
+    print(amendment.line)
+    return 0
+
+
+@app.command()
+def decide(
+    name: Name,
+    action: Annotated[str, typer.Argument(help="scale, fix, stop or retest.")],
+    words: Annotated[str, typer.Argument(help="Why, in a sentence.")],
+    root: Root = HERE,
+    who: Who = None,
+) -> int:
+    """Record what was decided; the next experiment can go on from it.
+
+    Example: `uplift decide spring_voucher scale "E-mail pays, opt-outs within the margin."`
+    """
+    campaign_of(name, root, who=who).decide(action, words)
+    print(f"decided {name}: {action}. Next: uplift child {name} NEW_ID")
+    return 0
 
 
 @app.command()

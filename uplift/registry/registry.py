@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from uplift.amendments import Amendment
 from uplift.checks import Check
 from uplift.errors import DefinitionError, StateError
 from uplift.experiment import Experiment
@@ -35,7 +36,6 @@ from uplift.registry.overlap import (
 )
 from uplift.registry.refusals import repeated
 from uplift.registry.rows import (
-    Amendment,
     Entries,
     Entry,
     amendments_in,
