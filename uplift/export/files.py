@@ -4,8 +4,7 @@
     root           = Merkle root over the sorted hashes of the list's units:
                      leaf SHA-256(0x00 ‖ hash), node SHA-256(0x01 ‖ left ‖ right), odd ones move up
 
-Equal inputs give equal bytes: nothing here reads a clock. Source of the tree: RFC 6962, section 2.1
-(which splits an odd level elsewhere).
+Equal inputs give equal bytes: nothing here reads a clock. Source of the tree: RFC 6962, section 2.1.
 """
 
 import csv

@@ -88,7 +88,7 @@ def new_batch(
     return batch, {**others, files.MANIFEST: content}
 
 
-def payload_of(wave: Wave, gate: Gate, batches: Any) -> dict[str, Any]:
+def payload_of(wave: Wave, gate: Gate, batches: Iterable[Batch]) -> dict[str, Any]:
     """What the trail keeps of an export: digests and counts."""
     return {
         "wave": wave.name,

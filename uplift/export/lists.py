@@ -13,6 +13,7 @@ from uplift.export.job import Decided, Job, channels_of, due_of, ids_of, new_bat
 from uplift.export.wave import Wave
 from uplift.registry.exports import (
     EXPORT,
+    WITHDRAW,
     Batch,
     ExportLedger,
     export_ledger,
@@ -37,6 +38,8 @@ def decide_lists(job: Job) -> Decided:
         missing = [channel for channel in channels if channel not in known]
         new = _write_lists(job, ledger, gate, missing) if missing else {}
         answer = tuple({**known, **new}[channel] for channel in channels)
+        if not new:
+            _remember(job, ledger, gate, answer[0])
         old = [batch for batch in answer if batch.channel in known]
         n_due = sum(len(due_of(ledger, gate, batch)) for batch in old)
         return Decided(gate, answer, ids_of(new.values()), n_due)
@@ -91,6 +94,15 @@ def _list_files(
         files.VERIFIER: files.verifier_bytes(),
     }
     return new_batch(job, target.name, channel, manifest, others)
+
+
+def _remember(job: Job, ledger: ExportLedger, gate: Gate, batch: Batch) -> None:
+    """Keep opt-outs that a run has seen, although it writes no list: later waves leave them out."""
+    found = gate.new_withdrawals()
+    if found:
+        ledger.add_withdrawals(batch, found)
+        payload = payload_of(job.waves[0], gate, ())
+        ledger.write_trail(WITHDRAW, payload, who=job.who, why="seen at an export that was there")
 
 
 def _require_same_assignment(ledger: ExportLedger, target: Wave) -> None:
