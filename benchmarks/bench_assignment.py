@@ -214,7 +214,7 @@ def head(n_ids: int, rounds: int) -> str:
         f"Python {platform.python_version()}, {versions}.\n"
         f"{n_ids:,} ids (loops in Python: {LOOP_IDS:,}), seed {SEED}, salt `{SALT}`, best of "
         f"{rounds} rounds in turn. Values of all methods compared before timing. DuckDB counts its "
-        "digests and keeps none; uplift returns the column of values.\n"
+        "digests and keeps none; uplift returns the column of values."
     )
 
 

@@ -56,8 +56,9 @@ metrics:
     - metric: {name: buyer, version: 1, title: Buyers, column: bought, kind: proportion,
                unit: share, window_days: 7, owner: crm}
       expected_mean: 0.5
+  no_guardrails_because: A test of refusals.
 schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 7}
-analysis: {decision_rule: Scale what is proven.}
+analysis: {decision_rule: Scale what is proven., looks_days: [7]}
 money: {currency: EUR, value: spend, margin_rate: 0.3}
 """
 N_UNITS = 400

@@ -6,8 +6,10 @@ import sys
 import pandas as pd
 import pytest
 
+from uplift.campaign import Campaign
 from uplift.cli import app, main
 from uplift.datasets import plasmode_campaign
+from uplift.experiment import load_experiment
 from uplift.files import file_digest
 
 N_CUSTOMERS = 1_500
@@ -254,3 +256,59 @@ def test_data_sets_are_listed_and_their_cards_shown(run):
     assert "hillstrom" in out
     code, out, _ = run("data", "hillstrom", "--json")
     assert json.loads(out)["name"] == "hillstrom"
+
+
+def test_definitions_are_checked_and_shown_before_anything_is_sealed(run, project, world):
+    root = ("--root", project)
+    assert run("lint", "--n-units", 2_000_000, *root)[0] == 0
+    code, out, _ = run("lint", "spring_voucher", "--n-units", 200, "--json", *root)
+    found = {one["check"]["code"] for one in json.loads(out)["findings"]}
+    assert code == 0  # without history only a warning: what it can answer is not known
+    assert "BASELINE_MISSING" in found
+    code, out, _ = run("objectives", *root)
+    assert (code, "spring_voucher" in out) == (0, True)
+    code, out, _ = run("schema", "experiment")
+    assert json.loads(out)["$schema"].endswith("2020-12/schema")
+    assert run("schema", "arm")[0] == 2
+    assert not (project / "experiments" / "registry.db").exists()
+
+
+def test_what_runs_at_the_same_time_is_shown_and_a_sender_is_answered(run, project, world):
+    root = ("--root", project)
+    customers = sealed(run, project, world)
+    assert run("design", "universal_control", "--history", customers, *root)[0] == 0
+    assert run("seal", "universal_control", *root)[0] == 0
+    code, out, _ = run("overlaps", *root)
+    assert (code, "independent" in out) == (0, True)
+    code, out, _ = run("calendar", "--first", "2017-07-01", *root)
+    assert (code, "█" in out) == (0, True)
+    assert run("calendar", "--first", "July", *root)[0] == 2
+    code, _, err = run("eligible", "1", "spring_voucher", *root)
+    assert (code, err.split(":")[0]) == (2, "ARTEFACT_UNKNOWN")
+    assert run("assign", "spring_voucher", customers, *root)[0] == 0
+    code, out, _ = run("eligible", "nobody", "spring_voucher", "--json", *root)
+    assert (code, json.loads(out)["eligible"]) == (1, False)
+
+
+def test_a_child_goes_on_from_a_decision_and_is_never_overwritten(run, project, world):
+    root = ("--root", project)
+    customers = sealed(run, project, world)
+    code, _, err = run("child", "spring_voucher", "again", *root)
+    assert (code, err.split(":")[0]) == (2, "STATE_ORDER")
+    folder = project / "experiments" / "spring_voucher"
+    run("assign", "spring_voucher", customers, *root)
+    outcomes = project / "outcomes.parquet"
+    world.outcomes(pd.read_parquet(folder / "assignment.parquet")).to_parquet(outcomes)
+    run("ingest", "spring_voucher", outcomes, *root)
+    run("analyse", "spring_voucher", *root)
+    campaign = Campaign(folder)
+    campaign.decide("retest", "not proven yet")
+    assert run("child", "spring_voucher", "again", *root)[0] == 0
+    child = load_experiment(project / "experiments" / "again")
+    prior = child.metrics.primary.prior
+    best = campaign.reading().relative_effects()[child.primary.key]
+    assert child.parent == "spring_voucher"
+    assert (prior.mean, prior.std_dev) == pytest.approx(best)
+    assert "retest" in prior.source
+    assert run("child", "spring_voucher", "again", *root)[0] == 2
+    assert run("design", "again", "--history", customers, *root)[0] == 0

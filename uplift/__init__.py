@@ -16,10 +16,16 @@ _MODULE_OF = {
     "Experiment": "uplift.experiment",
     "load_experiment": "uplift.experiment",
     "Trial": "uplift.trial",
+    "Objectives": "uplift.objectives",
+    "eligible": "uplift.eligibility",
     "customer_view": "uplift.customers.view",
     "design": "uplift.sizing.plan",
     "Registry": "uplift.registry.registry",
     "assign": "uplift.assignment.assign",
+    "assign_from": "uplift.assignment.assign",
+    "Lists": "uplift.assignment.order",
+    "assignment_report": "uplift.assignment.report",
+    "placebo_balance": "uplift.assignment.placebo",
     "assign_as": "uplift.assignment.legacy",
     "arm_sql": "uplift.assignment.sql",
     "analyse": "uplift.analysis.analyse",
@@ -34,6 +40,9 @@ _MODULE_OF = {
     "score": "uplift.scoring",
     "Tracking": "uplift.tracking.store",
     "Campaign": "uplift.campaign",
+    "Programme": "uplift.programme",
+    "ProgrammePrior": "uplift.sizing.universal",
+    "choose_control_size": "uplift.sizing.universal",
 }
 
 __all__ = sorted(_MODULE_OF)
@@ -41,13 +50,18 @@ __all__ = sorted(_MODULE_OF)
 if TYPE_CHECKING:
     from uplift.analysis.analyse import analyse as analyse
     from uplift.assignment.assign import assign as assign
+    from uplift.assignment.assign import assign_from as assign_from
     from uplift.assignment.legacy import assign_as as assign_as
+    from uplift.assignment.order import Lists as Lists
+    from uplift.assignment.placebo import placebo_balance as placebo_balance
+    from uplift.assignment.report import assignment_report as assignment_report
     from uplift.assignment.sql import arm_sql as arm_sql
     from uplift.campaign import Campaign as Campaign
     from uplift.contacts.plan import plan_contacts as plan_contacts
     from uplift.contacts.policy import ContactPolicy as ContactPolicy
     from uplift.customers.view import customer_view as customer_view
     from uplift.economics import Economics as Economics
+    from uplift.eligibility import eligible as eligible
     from uplift.evaluation.quality import evaluate as evaluate
     from uplift.evaluation.roi import roi as roi
     from uplift.experiment import (
@@ -60,11 +74,19 @@ if TYPE_CHECKING:
         load_experiment as load_experiment,
     )
     from uplift.models.train import train as train
+    from uplift.objectives import Objectives as Objectives
+    from uplift.programme import Programme as Programme
     from uplift.promotion import promote as promote
     from uplift.promotion import rollback as rollback
     from uplift.registry.registry import Registry as Registry
     from uplift.scoring import score as score
     from uplift.sizing.plan import design as design
+    from uplift.sizing.universal import (
+        ProgrammePrior as ProgrammePrior,
+    )
+    from uplift.sizing.universal import (
+        choose_control_size as choose_control_size,
+    )
     from uplift.tracking.runs import log_run as log_run
     from uplift.tracking.store import Tracking as Tracking
     from uplift.trial import Trial as Trial

@@ -16,14 +16,16 @@ import pandas as pd
 
 from uplift.analysis.analyse import analyse
 from uplift.analysis.report import AnalysisReport
-from uplift.assignment.assign import assign, distinct_customers, held_out
+from uplift.assigned import FIRST, Assigned
+from uplift.assignment.assign import assign_from
+from uplift.assignment.order import Lists, distinct_customers, excluded_units, held_out
 from uplift.assignment.report import AssignmentReport, assignment_report
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
 from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
-from uplift.experiment import Experiment, load_experiment
+from uplift.experiment import DEFINITION_FILE, Experiment, load_experiment
 from uplift.export.export import export_wave, export_withdrawals
 from uplift.export.job import ExportOptions
 from uplift.export.report import ExportReport
@@ -32,6 +34,8 @@ from uplift.frames import UNIT, read_frame, write_parquet
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
+from uplift.registry.lineage import child_of
+from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.scoring import Scored, score
@@ -46,7 +50,8 @@ LEARNERS = ("s", "t", "x", "dr", "response")
 FILES = {  # what each step writes in the experiment's folder
     "design": "design.json",
     "customers": "customers.parquet",
-    "assign": "assignment.parquet",
+    "assign": FIRST,
+    "assignment": "assignment.json",
     "ingest": "outcomes.parquet",
     "analyse": "analysis.json",
     "train": "suite",
@@ -112,6 +117,11 @@ class Campaign:
     def registry(self) -> Registry:
         """The registry that the folder belongs to."""
         return Registry(self.folder.parent)
+
+    @property
+    def assigned(self) -> Assigned:
+        """The assignment as it grows: the first draw, ramp-ups, later waves."""
+        return Assigned(self.folder, self.experiment, self.registry, who=self.who)
 
     @cached_property
     def tracking(self) -> Tracking:
@@ -187,16 +197,42 @@ class Campaign:
         self.registry.seal(self.experiment, plan, who=self.who, why=why)
         return self.experiment.digest
 
-    def assign(self, customers: Any, *, excluded: Any = None) -> AssignmentReport:
-        """Draw the arms of a sealed experiment → assignment.parquet, customers.parquet."""
+    def assign(self, customers: Any, **lists: Any) -> AssignmentReport:
+        """Draw the arms of a sealed experiment → assignment.parquet, .json, customers.parquet.
+
+        lists  `excluded`, `suppressed`, `contacts` as for `uplift.assign`. The control of the
+               experiments that the definition excludes is left out without being given
+        """
         self._require_state("assign", "sealed")
         table = read_frame(customers, what="customers")
-        assigned = assign(self.experiment, table, excluded=excluded)
-        report = assignment_report(self.experiment, assigned, table)
-        self._keep("customers", self._distinct(table))
-        self._keep("assign", assigned)
+        launch = self.experiment.schedule.launch_at
+        made = assign_from(self.experiment, table, self._lists(table, launch, **lists))
+        report = assignment_report(self.experiment, made, table)
+        self._keep_assignment(made.table, table, report)
         self._advance("assigned", "arms drawn", files=("assign", "customers"))
         return report
+
+    def assign_wave(self, wave: str, customers: Any, **lists: Any) -> AssignmentReport:
+        """Assign a later wave → assignment_<wave>.parquet, .json, customers_<wave>.parquet.
+
+        Errors: those of `Assigned.draw_wave`.
+        """
+        if self.experiment.schedule.window(wave) == self.experiment.schedule.windows[0]:
+            return self.assign(customers, **lists)
+        self._require_state("assign", "assigned")
+        table = read_frame(customers, what="customers")
+        opens = self.experiment.schedule.window(wave).opens_at
+        return self.assigned.draw_wave(wave, table, self._lists(table, opens, **lists))
+
+    def ramp(self, exposure_share: Any, *, why: str = "ramp-up", **lists: Any) -> AssignmentReport:
+        """Take in a larger share of the customers first given → assignment_ramp_<n>.parquet.
+
+        Errors: those of `Assigned.ramp`.
+        """
+        self._require_state("assign", "assigned")
+        table = self.read("customers")
+        now = self._lists(table, datetime.now(UTC), **lists)
+        return self.assigned.ramp(exposure_share, table, now, why=why)
 
     def adopt(self, assigned: Any, customers: Any) -> AssignmentReport:
         """Take over an assignment that was drawn elsewhere, after the same checks."""
@@ -204,8 +240,7 @@ class Campaign:
         table = read_frame(customers, what="customers")
         drawn = checked_assignment(self.experiment, assigned)
         report = assignment_report(self.experiment, drawn, table)
-        self._keep("customers", self._distinct(table))
-        self._keep("assign", drawn)
+        self._keep_assignment(drawn, table, report)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
 
@@ -224,7 +259,7 @@ class Campaign:
         """
         return export_wave(
             self.experiment,
-            self._assignment("export"),
+            self._assignment("export", wave),
             suppression=suppression,
             registry=self.registry,
             folder=self.folder,
@@ -245,7 +280,7 @@ class Campaign:
         """Who opted out since the lists were exported → export/<wave>/<channel>-delta-<n>/."""
         return export_withdrawals(
             self.experiment,
-            self._assignment("export"),
+            self._assignment("export", wave),
             suppression=suppression,
             registry=self.registry,
             folder=self.folder,
@@ -349,14 +384,47 @@ class Campaign:
             self.experiment.id, registry=self.registry, tracking=self.tracking, who=self.who
         )
 
-    def held_out(self) -> pd.DataFrame:
-        """Units that this experiment keeps from being contacted: its control."""
+    def held_out(
+        self, *, as_of: str | date | datetime | None = None, customers: Any = None
+    ) -> pd.DataFrame:
+        """Units that this experiment keeps from being contacted: its control.
+
+        as_of      of a control that rotates, the moment of the contact; now when not given
+        customers  of one that holds out clusters, so that who joined one later is held out too
+        """
+        if self.experiment.rotation is not None:
+            moment = datetime.now(UTC) if as_of is None else as_of
+            return control_units(self.registry, self.experiment.id, moment, customers=customers)
         return held_out(self.read("assign"))
 
     def decide(self, action: str, words: str) -> None:
         """Record what was decided; the experiment ends here."""
         self._require_state("decide", "read")
         self.registry.decide(self.experiment.id, action, words, who=self.who)
+
+    def write_child(self, new_id: str) -> Path:
+        """The definition of an experiment that goes on from this one's decision → its folder.
+
+        Its metrics get as priors what the best arm was found to do here. Errors: STATE_ORDER
+        (nothing is decided), FILE_EXISTS, NAME_INVALID.
+        """
+        entry = self.registry.entry(self.experiment.id)
+        decided = position(entry.state) >= position("decided")
+        child = child_of(
+            self.experiment,
+            new_id,
+            state=entry.state,
+            decision=entry.decision,
+            effects=self.reading().relative_effects() if decided else {},
+        )
+        file = self.folder.parent / child.id / DEFINITION_FILE
+        if file.exists():
+            raise StateError(
+                f"{file} is there already and is not replaced. Choose another id.",
+                code="FILE_EXISTS",
+            )
+        write_text(child.to_yaml(), file)
+        return file
 
     # Files and states.
 
@@ -378,6 +446,9 @@ class Campaign:
 
     def read(self, step: str) -> pd.DataFrame:
         """A table that an earlier step wrote."""
+        if step == "assign":
+            self.path("assign", need="assign")
+            return self.assigned.table()
         need = "assign" if step == "customers" else step
         return read_frame(self.path(step, need=need), what=step)
 
@@ -388,10 +459,14 @@ class Campaign:
             return load_policy(file, experiment=self.experiment)
         return ContactPolicy.for_experiment(self.experiment)
 
-    def _assignment(self, step: str) -> pd.DataFrame:
-        """The assignment, when its bytes are still those that were fixed."""
+    def _assignment(self, step: str, wave: str | None) -> pd.DataFrame:
+        """The wave's own assignment where there is one, with bytes that are still those fixed."""
         self._require_state(step, "assigned")
-        return read_frame(self.registry.artefact(self.experiment.id, "assign"), what="assignment")
+        for path in self.assigned.files:
+            name = "assign" if path.name == FIRST else path.stem
+            self.registry.artefact(self.experiment.id, name)
+        own = wave is not None and (self.folder / f"assignment_{wave}.parquet").is_file()
+        return self.assigned.wave(wave) if own and wave else self.assigned.table()
 
     def _options(self, given: ExportOptions | None) -> ExportOptions:
         """The options of an export, with customers and held-out units from the folders."""
@@ -408,6 +483,36 @@ class Campaign:
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""
         return distinct_customers(customers, cluster=self.experiment.cluster)
+
+    def _lists(
+        self,
+        customers: pd.DataFrame,
+        as_of: datetime,
+        *,
+        excluded: Any = None,
+        suppressed: Any = None,
+        contacts: Any = None,
+    ) -> Lists:
+        """The lists, with the control of the experiments that the definition excludes."""
+        others = [
+            Campaign(self.folder.parent / name).held_out(as_of=as_of, customers=customers)["unit"]
+            for name in self.experiment.assignment.excludes
+        ]
+        if excluded is not None:
+            others.append(excluded_units(excluded))
+        both = pd.concat(others, ignore_index=True).drop_duplicates() if others else None
+        return Lists(
+            excluded=None if both is None else both.to_frame("unit"),
+            suppressed=suppressed,
+            contacts=contacts,
+        )
+
+    def _keep_assignment(
+        self, assigned: pd.DataFrame, customers: pd.DataFrame, report: AssignmentReport
+    ) -> None:
+        self._keep("customers", self._distinct(customers))
+        self._keep("assign", assigned)
+        self._write("assignment", report)
 
     def _write(self, step: str, result: Result) -> None:
         write_text(result.to_json(), self.path(step))

@@ -212,9 +212,10 @@ class AssignmentPlan(Definition):
 
     method          `hash`: each unit by its own hash, the same everywhere and for ever;
                     `stratified`: exact shares within strata of a list drawn at once;
-                    `rerandomised`: the first of many such draws whose covariates are balanced
+                    `rerandomised`: the first of many such draws whose covariates are balanced;
+                    `matched`: exact shares within blocks of customers with similar covariates
     strata          columns of customers; every combination of their values is a stratum
-    balance         covariates that a rerandomised draw must balance
+    balance         covariates that a rerandomised draw must balance, or that blocks share
     acceptance      share of rerandomised draws that are balanced enough
     exposure_share  of eligible units that take part at all; may grow while the test is live
     excludes        experiments whose control is left out, e.g. the universal control
@@ -223,7 +224,7 @@ class AssignmentPlan(Definition):
     salt            of the draw; the experiment's id when not given
     """
 
-    method: Literal["hash", "stratified", "rerandomised"] = "hash"
+    method: Literal["hash", "stratified", "rerandomised", "matched"] = "hash"
     strata: tuple[Slug, ...] = ()
     balance: tuple[Slug, ...] = ()
     acceptance: float = Field(default=0.01, gt=0, le=1)
@@ -235,9 +236,9 @@ class AssignmentPlan(Definition):
 
     @model_validator(mode="after")
     def _possible(self) -> "AssignmentPlan":
-        if self.method == "rerandomised" and not self.balance:
+        if self.method in ("rerandomised", "matched") and not self.balance:
             raise DefinitionLike(
-                "a rerandomised draw needs the covariates to balance.", code="BALANCE_MISSING"
+                f"a {self.method} draw needs the covariates to balance.", code="BALANCE_MISSING"
             )
         if self.method == "hash" and (self.strata or self.balance):
             raise DefinitionLike(

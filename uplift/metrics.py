@@ -83,7 +83,9 @@ class Metric(Definition):
         return f"{self.name}@{self.version}"
 
 
-class _MetricFile(Definition):
+class MetricFile(Definition):
+    """The file `metrics.yaml`."""
+
     metrics: tuple[Metric, ...]
 
 
@@ -101,7 +103,7 @@ class MetricCatalogue:
     @classmethod
     def from_document(cls, document: Document) -> "MetricCatalogue":
         """The catalogue a parsed document holds; each key may be there once."""
-        metrics = validate(_MetricFile, document).metrics
+        metrics = validate(MetricFile, document).metrics
         keys = [metric.key for metric in metrics]
         for i, key in enumerate(keys):
             if key in keys[:i]:

@@ -22,6 +22,7 @@ from uplift.outcomes import Missing, joined_outcomes, refuse_not_finite
 from uplift.table import Column, Result, Table
 
 NOT_FEATURES = frozenset({UNIT, "as_of", "household", "cluster", "arm", "propensity", "stratum"})
+REDRAWN_TOLERANCE = 0.5  # share of a propensity that rerandomisation moves at most
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -81,17 +82,17 @@ class Trial(Result):
         """
         joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
         features = features_of(joined[UNIT], customers)
-        arm = joined["arm"].map({name: i for i, name in enumerate(experiment.arm_names)})
-        shares = np.array(list(experiment.shares.values()))
+        code = joined["arm"].map({name: i for i, name in enumerate(experiment.arm_names)})
+        arm = np.asarray(code, dtype=np.int64)
         return cls(
             units=joined[UNIT].to_numpy(dtype=object),
             features=features,
             arms=experiment.arm_names,
-            arm=np.asarray(arm, dtype=np.int64),
+            arm=arm,
             outcomes={
                 name: joined[name].to_numpy(np.float64) for name in experiment.outcome_columns
             },
-            propensity=np.tile(shares, (len(joined), 1)),
+            propensity=_propensities(experiment, joined, arm),
             primary=experiment.primary.column,
             experiment=experiment.id,
             cluster=pd.factorize(joined["cluster"])[0] if experiment.cluster else None,
@@ -154,19 +155,7 @@ def checked_assignment(experiment: Experiment, assigned: Any) -> pd.DataFrame:
     _check_arm_labels(table["arm"], experiment.arm_names)
     _check_one_arm_per_unit(table)
     if "propensity" in table.columns:
-        designed = table["arm"].map(experiment.shares).to_numpy(np.float64)
-        recorded = table["propensity"].to_numpy(np.float64)
-        wrong = np.flatnonzero(~np.isclose(designed, recorded, rtol=0, atol=1e-9))
-        if len(wrong):
-            raise DataError(
-                f"assignment: {len(wrong)} unit(s) carry a propensity that is not the designed "
-                f"share of their arm (first row {wrong[0] + 1}: {recorded[wrong[0]]} recorded, "
-                f"{designed[wrong[0]]} designed). Use the assignment this experiment made.",
-                code="PROPENSITY_MISMATCH",
-                column="propensity",
-                count=len(wrong),
-                rows=[int(row) + 1 for row in wrong[:5]],
-            )
+        _check_designed(experiment, table)
     if experiment.cluster and "cluster" not in table.columns:
         raise DataError(
             f"assignment: {experiment.id} randomises by {experiment.cluster}, so the column "
@@ -174,6 +163,21 @@ def checked_assignment(experiment: Experiment, assigned: Any) -> pd.DataFrame:
             code="COLUMN_MISSING",
             column="cluster",
         )
+    return table
+
+
+def _propensities(experiment: Experiment, joined: pd.DataFrame, arm: IntArray) -> Array:
+    """Probability of each arm: the designed shares; rerandomised, those of the draw.
+
+    An assignment holds the propensity of the arm received. The other arms share what it leaves in
+    the proportions of the design. Returns (n_units, n_arms).
+    """
+    shares = np.array(list(experiment.shares.values()))
+    table = np.tile(shares, (len(joined), 1))
+    if experiment.assignment.method == "rerandomised" and "propensity" in joined.columns:
+        received = joined["propensity"].to_numpy(np.float64)
+        table *= ((1 - received) / (1 - shares[arm]))[:, None]
+        table[np.arange(len(arm)), arm] = received
     return table
 
 
@@ -196,6 +200,25 @@ def features_of(units: pd.Series, customers: Any) -> pd.DataFrame:
         )
     names = [name for name in table.columns if name not in NOT_FEATURES]
     return table[names].take(row).reset_index(drop=True)
+
+
+def _check_designed(experiment: Experiment, table: pd.DataFrame) -> None:
+    """Refuse propensities that are not the design's; rerandomised, that are far from it."""
+    rerandomised = experiment.assignment.method == "rerandomised"
+    designed = table["arm"].map(experiment.shares).to_numpy(np.float64)
+    recorded = table["propensity"].to_numpy(np.float64)
+    tolerance = REDRAWN_TOLERANCE if rerandomised else 0
+    wrong = np.flatnonzero(~np.isclose(recorded, designed, rtol=tolerance, atol=1e-9))
+    if len(wrong):
+        raise DataError(
+            f"assignment: {len(wrong)} unit(s) carry a propensity that is not the designed "
+            f"share of their arm (first row {wrong[0] + 1}: {recorded[wrong[0]]} recorded, "
+            f"{designed[wrong[0]]} designed). Use the assignment this experiment made.",
+            code="PROPENSITY_MISMATCH",
+            column="propensity",
+            count=len(wrong),
+            rows=[int(row) + 1 for row in wrong[:5]],
+        )
 
 
 def _check_arm_labels(labels: pd.Series, known: Sequence[str]) -> None:

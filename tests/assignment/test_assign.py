@@ -5,7 +5,8 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from uplift.assignment.assign import COLUMNS, assign, held_out
+from uplift.assignment.assign import COLUMNS, assign
+from uplift.assignment.order import held_out
 from uplift.errors import DataError
 from uplift.experiment import experiment_from, load_experiment
 from uplift.strict_yaml import parse_yaml

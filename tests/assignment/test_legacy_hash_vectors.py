@@ -36,7 +36,8 @@ def cases() -> list:
 def growthbook(inputs, expected):
     seed, value, version = inputs["seed"], inputs["value"], inputs["version"]
     assert growthbook_hash(seed, value, version=version) == expected
-    assert growthbook_hashes([value], seed=seed, version=version).tolist() == [expected]
+    if expected is not None:  # a version that does not exist is refused for a whole column
+        assert growthbook_hashes([value], seed=seed, version=version).tolist() == [expected]
 
 
 def ranges(inputs, expected):

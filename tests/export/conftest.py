@@ -46,7 +46,7 @@ schedule:
   waves:
     - {name: first, starts_at: 2026-03-01T10:00:00}
     - {name: reminder, starts_at: 2026-03-08T10:00:00}
-analysis: {decision_rule: Scale what is proven.}
+analysis: {decision_rule: Scale what is proven., looks_days: [7]}
 money: {currency: EUR, value: spend, margin_rate: 0.3}
 """
 
@@ -125,7 +125,8 @@ def make_project(root: Path, *, definition=DEFINITION, table=None, database=None
     folder.mkdir(parents=True)
     (folder / "experiment.yaml").write_text(definition)
     experiment = load_experiment(folder)
-    assigned = assign(experiment, customers() if table is None else table)
+    nobody = pd.DataFrame({"unit": pd.Series([], dtype="str")})
+    assigned = assign(experiment, customers() if table is None else table, excluded=nobody)
     project = Project(root, assigned, experiment, database)
     promised = SimpleNamespace(to_json=lambda: json.dumps({"digest": experiment.digest}))
     project.registry.seal(experiment, promised)

@@ -200,8 +200,8 @@ class RegistryMachine(RuleBasedStateMachine):
 def test_the_registry_does_what_its_model_does(place, tmp_path, experiment, size):
     numbers = itertools.count()
     n_examples = {
-        ("few", "sqlite"): 8,
-        ("few", "postgresql"): 2,
+        ("few", "sqlite"): 5,
+        ("few", "postgresql"): 1,
         ("many", "sqlite"): 200,
         ("many", "postgresql"): 20,
     }[size, place.kind]
@@ -217,7 +217,7 @@ def test_the_registry_does_what_its_model_does(place, tmp_path, experiment, size
         machine,
         settings=settings(
             max_examples=n_examples,
-            stateful_step_count=25,
+            stateful_step_count=20,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

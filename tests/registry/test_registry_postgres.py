@@ -66,10 +66,10 @@ class CuttingProxy:
             while data := source.recv(65_536):
                 if self.cut and b"COMMIT" in data and source.getpeername() != self.server:
                     self.n_cuts += 1
+                    _shut(source)  # first, so that no answer can arrive
                     if self.cut == "after":
                         target.sendall(data)
                     self.cut = None
-                    _shut(source)  # the answer, if there is one, does not arrive
                     break
                 target.sendall(data)
         _shut(target)
@@ -113,6 +113,8 @@ def test_an_outcome_that_cannot_be_learned_is_said_to_be_unknown(ready, proxy, m
     with pytest.raises(StateError, match="may or may not") as error:
         Registry(ready.root, database=proxy.url).audit(ID, "note")
     assert error.value.code == "OUTCOME_UNKNOWN"
+    with ready._database.write("wait"):  # until the server has ended that transaction
+        pass
     assert [one.action for one in ready.history(ID).rows].count("note") == 1
 
 

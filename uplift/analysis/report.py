@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 from uplift.analysis.decision import Decision
 from uplift.analysis.effects import GUARDRAIL, EffectRow
 from uplift.analysis.money import Money
@@ -57,6 +60,23 @@ class AnalysisReport(Result):
     def effect(self, metric: str, treatment: str) -> EffectRow:
         """The row of a metric (by key, e.g. "spend_28d@1") and a treatment."""
         return next(r for r in self.effects if (r.metric, r.treatment) == (metric, treatment))
+
+    def relative_effects(self) -> dict[str, tuple[float, float]]:
+        """Relative effect and its standard error by metric, of the arm with the best primary one.
+
+        The error is half the interval's width over its normal quantile; metrics without an
+        interval are left out.
+        """
+        sign = {"up": 1, "down": -1}
+        primary = [row for row in self.effects if row.role == "primary"]
+        best = max(primary, key=lambda row: sign[row.direction] * row.effect)
+        z = float(stats.norm.ppf(0.5 + self.confidence / 2))
+        found = {}
+        for row in self.effects:
+            low, high = row.relative_ci
+            if row.treatment == best.treatment and np.isfinite(high - low):
+                found[row.metric] = (row.relative_effect, (high - low) / (2 * z))
+        return found
 
     def table(self) -> Table:
         """The effects."""

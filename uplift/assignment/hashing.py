@@ -181,15 +181,30 @@ def takes_part(
     Both have salts of their own, so a growing exposure share adds units and moves none between
     arms. Returns (n_units,).
     """
-    plan = experiment.assignment
-    taken = np.ones(len(units), dtype=np.bool_)
-    if plan.layer is not None:
-        values = hash_units(units, salt=draw_salt(experiment, "layer"), n_threads=n_threads)
-        taken &= inside(values, plan.layer.start, plan.layer.end)
-    if plan.exposure_share < 1:
-        values = hash_units(units, salt=draw_salt(experiment, "eligibility"), n_threads=n_threads)
-        taken &= inside(values, Fraction(0), plan.exposure_share)
-    return taken
+    share = experiment.assignment.exposure_share
+    in_layer = in_its_layer(units, experiment, n_threads=n_threads)
+    return in_layer & is_exposed(units, experiment, share=share, n_threads=n_threads)
+
+
+def in_its_layer(
+    units: Any, experiment: Experiment, *, n_threads: int | None = None
+) -> npt.NDArray[np.bool_]:
+    """Whether each unit is inside the experiment's part of its layer, if it has one. (n_units,)."""
+    layer = experiment.assignment.layer
+    if layer is None:
+        return np.ones(len(units), dtype=np.bool_)
+    values = hash_units(units, salt=draw_salt(experiment, "layer"), n_threads=n_threads)
+    return inside(values, layer.start, layer.end)
+
+
+def is_exposed(
+    units: Any, experiment: Experiment, *, share: Fraction, n_threads: int | None = None
+) -> npt.NDArray[np.bool_]:
+    """Whether each unit takes part when `share` of them does. (n_units,)."""
+    if share >= 1:
+        return np.ones(len(units), dtype=np.bool_)
+    values = hash_units(units, salt=draw_salt(experiment, "eligibility"), n_threads=n_threads)
+    return inside(values, Fraction(0), share)
 
 
 def _ranges(pieces: Sequence[tuple[str, Fraction]]) -> tuple[Range, ...]:

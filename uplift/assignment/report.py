@@ -1,42 +1,25 @@
-"""What an assignment did: how many units each step left, the arms, and whether the arms are alike.
+"""What an assignment did: units left after each step, the arms, and whether the arms are alike."""
 
-Random assignment leaves differences between arms that chance explains; larger ones mean that
-something after the draw removed or added units.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-from uplift.assignment.assign import distinct_customers
+from uplift.assignment.assign import Assignment
+from uplift.assignment.balance import Balance, balance_of, check_balance, covariates_in
+from uplift.assignment.draws import Draw
+from uplift.assignment.order import Step, distinct_customers
 from uplift.audience import eligible
 from uplift.checks import Check, warning
-from uplift.errors import DataError
-from uplift.experiment import CONTROL, Experiment
+from uplift.experiment import Experiment
 from uplift.frames import UNIT, personal_id_warning, read_frame
-from uplift.inference.doubly_robust import average
-from uplift.inference.multiplicity import holm
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.table import Column, Result, Table
-from uplift.trial import NOT_FEATURES, checked_assignment
+from uplift.trial import checked_assignment
 
-ALARM_P_VALUE = 1e-4  # after Holm, over all covariates and arms
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Step:
-    """How many units were left after one step."""
-
-    name: str
-    n_units: int
+TINY_STRATA_SHARE = 0.5  # of drawn ids in strata smaller than the arms are many, and it is said
 
 
 @dataclass(frozen=True)
@@ -49,25 +32,15 @@ class ArmCount:
     observed_share: float
 
 
-@dataclass(frozen=True)
-class Balance:
-    """How one covariate differs between a treatment and the control.
-
-    difference  standardised: difference in means / pooled standard deviation
-    p_value     of no difference (by cluster where clusters were drawn), adjusted by Holm
-    """
-
-    covariate: str
-    arm: str
-    control_mean: float
-    treatment_mean: float
-    difference: float
-    p_value: float
-
-
 @dataclass(frozen=True, repr=False)
 class AssignmentReport(Result):
-    """The steps in their order, the arms, the balance of covariates and the checks."""
+    """The steps in their order, the arms, the balance of covariates and the checks.
+
+    draw            how the arms were drawn; None for an assignment given as a table
+    wave            name of the wave; "" for an assignment given as a table
+    exposure_share  of the eligible units that take part
+    n_kept          units that kept the arm of an earlier assignment
+    """
 
     experiment: str
     digest: str
@@ -75,6 +48,10 @@ class AssignmentReport(Result):
     arms: tuple[ArmCount, ...]
     balance: tuple[Balance, ...]
     checks: tuple[Check, ...]
+    draw: Draw | None = None
+    wave: str = ""
+    exposure_share: Fraction = Fraction(1)
+    n_kept: int = 0
 
     @property
     def n_units(self) -> int:
@@ -90,8 +67,23 @@ class AssignmentReport(Result):
             Column("observed share", kind="share"),
         )
         rows = [(a.arm, a.n_units, a.designed_share, a.observed_share) for a in self.arms]
-        left = " → ".join(f"{step.name} {step.n_units:,}" for step in self.steps)
+        left = " → ".join(f"{step.name} {step.n_units:,}" for step in self.steps if step.asked)
         return Table(f"Assignment {self.experiment}", columns, rows, note=left)
+
+    def steps_table(self) -> Table:
+        """Units left after each step, and how many each step removed."""
+        columns = (
+            Column("step"),
+            Column("units left", kind="count"),
+            Column("removed", kind="count"),
+            Column("asked for"),
+        )
+        before = [self.steps[0].n_units, *(step.n_units for step in self.steps)]
+        rows = [
+            (step.name, step.n_units, n - step.n_units, "yes" if step.asked else "no")
+            for n, step in zip(before, self.steps, strict=False)
+        ]
+        return Table("Steps of the assignment, in their order", columns, rows)
 
     def balance_table(self) -> Table:
         """Covariates of each treatment beside the control's."""
@@ -121,27 +113,40 @@ def assignment_report(
 ) -> AssignmentReport:
     """Account for an assignment; with `customers`, also for who was left out and for balance.
 
+    assigned   the result of `assign_from`, which knows its steps, or a table of one
     customers  the table the assignment was made from
     Errors: those of `checked_assignment`; FEATURE_ROWS_MISSING when an assigned unit is not there.
     """
+    made = assigned if isinstance(assigned, Assignment) else None
     table = checked_assignment(experiment, assigned)
-    checks = [_check_ratio(experiment, table)]
-    steps: list[Step] = []
+    checks = [_check_ratio(experiment, table), *_check_strata(experiment, table, made)]
+    steps = made.steps if made else (Step("assigned", len(table)),)
     balance: tuple[Balance, ...] = ()
     if customers is not None:
-        steps, repeated = _steps(experiment, customers)
-        checks += repeated
-        balance = _balances(experiment, table, customers)
-        checks += _check_balance(balance)
+        distinct = distinct_customers(customers, cluster=experiment.cluster)
+        steps = made.steps if made else _steps(experiment, distinct, n_assigned=len(table))
+        checks += _repeated(customers, distinct)
+        balance = balance_of(experiment, table, distinct, covariates_in(distinct))
+        checks += check_balance(balance)
     personal = personal_id_warning(table[UNIT])
     return AssignmentReport(
         experiment=experiment.id,
         digest=experiment.digest,
-        steps=(*steps, Step("assigned", len(table))),
+        steps=steps,
         arms=_arm_counts(experiment, table),
         balance=balance,
         checks=(*checks, *([personal] if personal else [])),
+        **({} if made is None else _account(made)),
     )
+
+
+def _account(made: Assignment) -> dict[str, Any]:
+    return {
+        "draw": made.draw,
+        "wave": made.wave,
+        "exposure_share": made.exposure_share,
+        "n_kept": made.n_kept,
+    }
 
 
 def _arm_counts(experiment: Experiment, table: pd.DataFrame) -> tuple[ArmCount, ...]:
@@ -161,104 +166,56 @@ def _check_ratio(experiment: Experiment, table: pd.DataFrame) -> Check:
     return check_sample_ratio(counts, shares=experiment.shares)
 
 
-def _steps(experiment: Experiment, customers: Any) -> tuple[list[Step], list[Check]]:
-    n_rows = len(read_frame(customers, what="customers"))
-    table = distinct_customers(customers, cluster=experiment.cluster)
-    n_eligible = int(eligible(table, experiment.audience).sum())
-    steps = [Step("customers", len(table)), Step("eligible", n_eligible)]
-    if n_rows == len(table):
-        return steps, []
-    remedy = "Identical rows of one customer were counted once; find out why they repeat."
-    return steps, [warning("ID_DUPLICATE_SAME", value=n_rows - len(table), remedy=remedy)]
-
-
-def _balances(experiment: Experiment, table: pd.DataFrame, customers: Any) -> tuple[Balance, ...]:
-    covariates = distinct_customers(customers, cluster=experiment.cluster)
-    names = [
-        name
-        for name in covariates.select_dtypes(["number", "bool"]).columns
-        if name not in NOT_FEATURES
-    ]
-    joined = table[[UNIT, "arm"]].merge(
-        covariates[[UNIT, *names]], on=UNIT, how="left", indicator=True
-    )
-    absent = int((joined.pop("_merge") != "both").sum())
-    if absent:
-        raise DataError(
-            f"customers: {absent} assigned unit(s) have no row here. Give the customer table that "
-            "the assignment was made from.",
-            code="FEATURE_ROWS_MISSING",
-            column=UNIT,
-            count=absent,
-        )
-    cluster = pd.factorize(table["cluster"])[0] if experiment.cluster else None
-    found = [
-        one
-        for name in names
-        for one in _balance_of(experiment, joined["arm"], joined[name], cluster)
-    ]
-    adjusted = holm([one.p_value for one in found])
-    return tuple(
-        Balance(b.covariate, b.arm, b.control_mean, b.treatment_mean, b.difference, float(p))
-        for b, p in zip(found, adjusted, strict=True)
-    )
-
-
-def _balance_of(
-    experiment: Experiment, arm: pd.Series, column: pd.Series, cluster: IntArray | None
-) -> Iterator[Balance]:
-    """One covariate in each treatment against the control, p values unadjusted."""
-    values = column.to_numpy(np.float64, na_value=np.nan)
-    known = np.isfinite(values)
-    means = {}
-    for name in experiment.arm_names:
-        rows = known & (arm == name).to_numpy(dtype=np.bool_)
-        means[name] = _mean_of(values[rows], None if cluster is None else cluster[rows])
-    control_mean, control_error, control_variance = means[CONTROL]
-    for treatment in experiment.treatments:
-        mean, error, variance = means[treatment.name]
-        spread = float(np.sqrt((variance + control_variance) / 2))
-        gap, std_error = mean - control_mean, float(np.hypot(error, control_error))
-        yield Balance(
-            covariate=str(column.name),
-            arm=treatment.name,
-            control_mean=control_mean,
-            treatment_mean=mean,
-            difference=gap / spread if spread > 0 else (0.0 if gap == 0 else float("nan")),
-            p_value=_p_value(gap, std_error),
-        )
-
-
-def _p_value(gap: float, std_error: float) -> float:
-    """Two-sided; where nothing varies, any difference is one; nan when an arm has no mean."""
-    if std_error == 0:
-        return 1.0 if gap == 0 else 0.0
-    return float(2 * stats.norm.sf(abs(gap) / std_error))
-
-
-def _mean_of(values: Array, cluster: IntArray | None) -> tuple[float, float, float]:
-    """Mean, its standard error and the variance; nan below two units."""
-    if len(values) < 2:
-        return float("nan"), float("nan"), float("nan")
-    codes = None if cluster is None else np.unique(cluster, return_inverse=True)[1]
-    found = average(values, cluster=codes)
-    return found.value, found.std_error, float(values.var(ddof=1))
-
-
-def _check_balance(balance: tuple[Balance, ...]) -> list[Check]:
-    """The least balanced covariate; one check, blocking as a sample ratio mismatch is."""
-    tested = [one for one in balance if np.isfinite(one.p_value)]
-    if not tested:
+def _check_strata(
+    experiment: Experiment, table: pd.DataFrame, made: Assignment | None
+) -> list[Check]:
+    """In one draw of a whole list, each stratum has each arm's share but for less than one id."""
+    if experiment.assignment.method == "hash" or made is None or made.n_kept or table.empty:
         return []
-    worst = min(tested, key=lambda one: one.p_value)
-    return [
+    drawn = table.drop_duplicates("cluster")
+    counts = pd.crosstab(drawn["stratum"], drawn["arm"]).reindex(
+        columns=list(experiment.arm_names), fill_value=0
+    )
+    sizes = counts.sum(axis=1).to_numpy(np.float64)
+    expected = np.outer(sizes, list(experiment.shares.values()))
+    furthest = float(np.abs(counts.to_numpy(np.float64) - expected).max())
+    checks = [
         Check(
-            "balance",
-            passed=worst.p_value >= ALARM_P_VALUE,
-            value=worst.p_value,
-            bound=ALARM_P_VALUE,
-            remedy=f"{worst.covariate} differs between {worst.arm} and control by more than "
-            "chance explains: look for units removed or added after the draw.",
-            code="BALANCE",
+            "exact_shares",
+            passed=furthest < 1,
+            value=furthest,
+            bound=1.0,
+            remedy="A stratum does not hold the shares it was drawn with: units were removed or "
+            "added after the draw.",
+            code="STRATA_SHARES",
         )
     ]
+    if made.draw.n_unsure:
+        remedy = (
+            "So unusual are they in a balanced covariate that rerandomisation moves their "
+            "propensity by more than a quarter. Cap the covariate."
+        )
+        checks.append(warning("PROPENSITY_UNSURE", value=made.draw.n_unsure, remedy=remedy))
+    tiny = float(sizes[sizes < len(experiment.arms)].sum() / sizes.sum())
+    if tiny > TINY_STRATA_SHARE:
+        remedy = "Most are in strata smaller than the number of arms. Use fewer strata."
+        checks.append(warning("STRATA_TINY", value=tiny, remedy=remedy))
+    return checks
+
+
+def _steps(experiment: Experiment, customers: pd.DataFrame, *, n_assigned: int) -> tuple[Step, ...]:
+    """What can be told of an assignment that is only a table."""
+    n_eligible = int(eligible(customers, experiment.audience).sum())
+    return (
+        Step("customers", len(customers)),
+        Step("eligible", n_eligible),
+        Step("assigned", n_assigned),
+    )
+
+
+def _repeated(customers: Any, distinct: pd.DataFrame) -> list[Check]:
+    n_repeats = len(read_frame(customers, what="customers")) - len(distinct)
+    if not n_repeats:
+        return []
+    remedy = "Identical rows of one customer were counted once; find out why they repeat."
+    return [warning("ID_DUPLICATE_SAME", value=n_repeats, remedy=remedy)]

@@ -1,7 +1,7 @@
 """The road: one command per step, from the demo to the report; no logic."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,7 @@ from uplift.cli.common import (
     show,
     verdict,
 )
+from uplift.errors import DefinitionError
 
 
 @app.command()
@@ -94,23 +95,49 @@ def seal(name: Name, root: Root = HERE, who: Who = None) -> int:
 @app.command()
 def assign(
     name: Name,
-    customers: Table_,
+    customers: Annotated[
+        Path | None, typer.Argument(help="A parquet or CSV file; not for a ramp-up.")
+    ] = None,
     excluded: Annotated[
         str | None,
-        typer.Option(help="Experiment whose control is left out, e.g. the universal one."),
+        typer.Option(help="Experiment whose control is left out, beside those it excludes itself."),
+    ] = None,
+    suppressed: Annotated[
+        Path | None, typer.Option(help="Units that must not be contacted.")
+    ] = None,
+    contacts: Annotated[Path | None, typer.Option(help="Contacts so far, for the caps.")] = None,
+    wave: Annotated[str | None, typer.Option(help="A later wave of the schedule.")] = None,
+    exposure_share: Annotated[
+        str | None, typer.Option(help="Ramp-up: take in this larger share of the customers.")
     ] = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
 ) -> int:
-    """Draw the arms of a sealed experiment.
+    """Draw the arms of a sealed experiment, of a later wave, or of the units a ramp-up adds.
 
-    Example: `uplift assign spring_voucher customers.parquet --excluded universal_control`
+    Example: `uplift assign spring_voucher customers.parquet --suppressed optouts.csv`
     """
     campaign = campaign_of(name, root, who=who)
-    held_out = campaign_of(excluded, root).held_out() if excluded else None
-    report = campaign.assign(customers, excluded=held_out)
-    show(report, as_json=as_json, wrote=(campaign.path("assign"),))
+    launch = campaign.experiment.schedule.launch_at
+    held_out = (
+        campaign_of(excluded, root).held_out(as_of=launch, customers=customers)
+        if excluded
+        else None
+    )
+    lists: dict[str, Any] = {"excluded": held_out, "suppressed": suppressed, "contacts": contacts}
+    if (exposure_share is None) == (customers is None) or (wave and exposure_share):
+        raise DefinitionError(
+            "Give the customers, or --exposure-share to take in more of those given before.",
+            code="ARGUMENT_INVALID",
+        )
+    if exposure_share is not None:
+        report = campaign.ramp(exposure_share, **lists)
+    elif wave is not None:
+        report = campaign.assign_wave(wave, customers, **lists)
+    else:
+        report = campaign.assign(customers, **lists)
+    show(report, as_json=as_json, wrote=campaign.assigned.files[-1:])
     return verdict(report.checks)
 
 

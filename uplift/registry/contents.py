@@ -63,6 +63,22 @@ def update_row(connection: Connection, table: Table, key: Row, values: Row) -> N
         _count(connection, table, 0, digest_of(table, new) - digest_of(table, old))
 
 
+def update_rows(connection: Connection, table: Table, where: Row, values: Row) -> int:
+    """Change columns of every row that has these values, by one statement; gives how many.
+
+    Errors: VALUE_RANGE, ROW_REFUSED where the table's triggers forbid it.
+    """
+    rows = connection.execute(select(table).where(*_is(table, where))).mappings().all()
+    if rows:
+        moved = sum(
+            digest_of(table, complete_row(table, {**row, **values})) - digest_of(table, row)
+            for row in rows
+        )
+        connection.execute(table.update().values(**values).where(*_is(table, where)))
+        _count(connection, table, 0, moved)
+    return len(rows)
+
+
 def put_row(connection: Connection, table: Table, values: Row) -> None:
     """Add a row, or change the one that has its primary key."""
     key = {column.name: values[column.name] for column in table.primary_key}

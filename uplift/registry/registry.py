@@ -8,7 +8,7 @@ import getpass
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,22 @@ from sqlalchemy import Connection, select
 from uplift.checks import Check
 from uplift.errors import DefinitionError, StateError
 from uplift.experiment import Experiment
+from uplift.metrics import Metric
 from uplift.registry.artefacts import Artefact, artefact_of, artefacts_of, require_unchanged
 from uplift.registry.backup import Backup, backup
+from uplift.registry.catalogue import keep_metrics, require_same_metrics, sealed_metrics
 from uplift.registry.contents import insert_rows, put_row, update_row
 from uplift.registry.database import FILE, Database
 from uplift.registry.failing import fail_point
+from uplift.registry.lineage import require_parent
+from uplift.registry.overlap import (
+    LIVE_STATES,
+    Calendar,
+    Overlaps,
+    calendar_of,
+    overlaps_among,
+    require_no_conflict,
+)
 from uplift.registry.refusals import repeated
 from uplift.registry.rows import (
     Amendment,
@@ -30,10 +41,13 @@ from uplift.registry.rows import (
     amendments_in,
     artefacts_in,
     as_entry,
+    definition_of,
+    definitions_in,
     entry_of,
     find_row,
     row_of,
 )
+from uplift.registry.sealing import require_complete
 from uplift.registry.states import position, require_decision, require_next
 from uplift.registry.tables import amendments, artefacts, experiments
 from uplift.registry.trail import AuditRow, Change, History, append, read_trail
@@ -43,7 +57,7 @@ Paths = Mapping[str, str | Path]
 Payload = Mapping[str, Any]
 OWN_METHOD = {"sealed": "seal()", "decided": "decide()"}  # states that need more than a name
 OWN_ACTIONS = frozenset(
-    {"add", "edit", "seal", "advance", "decide", "amend", "record", "export", "withdraw"}
+    {"add", "edit", "seal", "advance", "decide", "amend", "record", "rotate", "export", "withdraw"}
 )
 
 
@@ -75,7 +89,8 @@ class Registry:
     def add(self, experiment: Experiment, *, who: str | None = None, why: str = "") -> Entry:
         """Register a draft, or the newer text of one. The same text twice changes nothing.
 
-        Errors: EXPERIMENT_FROZEN when it is sealed with another definition.
+        Errors: EXPERIMENT_FROZEN when it is sealed with another definition, METRIC_CHANGED,
+        PARENT_UNKNOWN.
         """
         with self._database.write("add") as connection:
             self._put(connection, experiment, who=who, why=why)
@@ -88,12 +103,19 @@ class Registry:
         """Freeze the definition, with the design it promises. Sealing it again changes nothing.
 
         design  made for this definition; anything with `to_json()`
-        Errors: EXPERIMENT_FROZEN (sealed with another definition), DESIGN_MISSING, DESIGN_OTHER.
+        The audit row lists the sealed experiments that run at the same time.
+        Errors: EXPERIMENT_FROZEN (sealed with another definition), SEAL_INCOMPLETE, METRIC_CHANGED,
+        PARENT_UNKNOWN, LAYER_CONFLICT, DESIGN_MISSING, DESIGN_OTHER.
         """
-        payload = {"design_sha256": _design_digest(experiment, design)}
+        payload: dict[str, Any] = {"design_sha256": _design_digest(experiment, design)}
         with self._database.write("seal") as connection:
             entry = self._put(connection, experiment, who=who, why=why)
             if entry.state == "draft":
+                require_complete(experiment)
+                used, at = experiment.all_metrics, self._now()
+                keep_metrics(connection, used, experiment_id=experiment.id, at=at)
+                live = [one for one, state in definitions_in(connection) if state in LIVE_STATES]
+                payload["overlaps"] = require_no_conflict(experiment, live).to_dict()["pairs"]
                 self._move(connection, entry, "sealed", "seal", payload, who=who, why=why)
             return entry_of(connection, experiment.id)
 
@@ -207,9 +229,11 @@ class Registry:
         *,
         who: str | None = None,
         why: str = "",
+        fixed: bool = False,
     ) -> str:
         """Remember a file's or folder's digest; gives the SHA-256. The same bytes change nothing.
 
+        fixed  other bytes are refused from now on, as for the files of a transition
         Errors: ARTEFACT_FROZEN (a transition fixed it with other bytes), ARTEFACT_MISSING,
         ARTEFACT_OUTSIDE, NAME_INVALID, EXPERIMENT_UNKNOWN.
         """
@@ -221,7 +245,7 @@ class Registry:
             payload = {"artefacts": {file.name: file.sha256}, "path": file.path}
             self._append(connection, entry, "record", payload, who=who, why=why)
             fail_point("record:half")
-            self._store(connection, experiment_id, file, fixed_by="")
+            self._store(connection, experiment_id, file, fixed_by=entry.state if fixed else "")
             return file.sha256
 
     def require_replaceable(self, experiment_id: str, name: str, sha256: str) -> None:
@@ -263,7 +287,7 @@ class Registry:
     def definition(self, experiment_id: str) -> Experiment:
         """The definition as it was registered. Errors: EXPERIMENT_UNKNOWN."""
         with self._database.read() as connection:
-            return Experiment(**json.loads(row_of(connection, experiment_id)["definition"]))
+            return definition_of(row_of(connection, experiment_id))
 
     def experiments(self) -> Entries:
         """Every experiment with its state."""
@@ -271,10 +295,26 @@ class Registry:
             found = connection.execute(select(experiments).order_by(experiments.c.id)).mappings()
             return Entries(tuple(as_entry(row) for row in found))
 
+    def overlaps(self) -> Overlaps:
+        """Which sealed and undecided experiments run at the same time, and how they relate."""
+        with self._database.read() as connection:
+            found = definitions_in(connection)
+            return overlaps_among(one for one, state in found if state in LIVE_STATES)
+
+    def calendar(self, *, first: date | None = None, last: date | None = None) -> Calendar:
+        """Every wave of every experiment that is watched between two days."""
+        with self._database.read() as connection:
+            return calendar_of(definitions_in(connection), first=first, last=last)
+
     def history(self, experiment_id: str | None = None) -> History:
         """The trail of one experiment, or of all."""
         with self._database.read() as connection:
             return History(read_trail(connection, experiment_id))
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric that a sealed experiment uses, by key."""
+        with self._database.read() as connection:
+            return sealed_metrics(connection)
 
     def amendments(self, experiment_id: str) -> tuple[Amendment, ...]:
         """Deviations from the sealed definition, oldest first."""
@@ -317,6 +357,8 @@ class Registry:
                 "new id.",
                 code="EXPERIMENT_FROZEN",
             )
+        require_parent(connection, experiment)
+        require_same_metrics(connection, experiment.all_metrics)
         if row is None:
             new = {"id": experiment.id, "state": "draft", "created_at": self._now(), **values}
             insert_rows(connection, experiments, [new])

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select
 
 from uplift.errors import StateError
+from uplift.experiment import Experiment
 from uplift.registry.artefacts import Artefact
 from uplift.registry.tables import amendments, artefacts, experiments
 from uplift.registry.trail import read_trail
@@ -26,6 +27,8 @@ class Entry(Result):
     state: str
     digest: str
     created_at: str
+    parent: str | None = None
+    decision: str | None = None
 
     def table(self) -> Table:
         """The entry as one row."""
@@ -88,7 +91,20 @@ def as_entry(row: Row) -> Entry:
         state=row["state"],
         digest=row["digest"],
         created_at=row["created_at"],
+        parent=row["parent"],
+        decision=row["decision"],
     )
+
+
+def definition_of(row: Row) -> Experiment:
+    """The definition that a stored row holds."""
+    return Experiment(**json.loads(row["definition"]))
+
+
+def definitions_in(connection: Connection) -> list[tuple[Experiment, str]]:
+    """Every experiment with its state, by id."""
+    rows = connection.execute(select(experiments).order_by(experiments.c.id)).mappings()
+    return [(definition_of(row), row["state"]) for row in rows]
 
 
 def artefacts_in(connection: Connection, experiment_id: str) -> list[Artefact]:

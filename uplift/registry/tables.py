@@ -75,7 +75,7 @@ artefacts = Table(
     Column("name", Text, primary_key=True),
     Column("path", Text, nullable=False),  # relative to the registry's folder
     Column("sha256", Text, nullable=False),
-    Column("fixed_by", Text, nullable=False),  # state whose transition names it; "" if replaceable
+    Column("fixed_by", Text, nullable=False),  # state in which it was fixed; "" if replaceable
     Column("at", Text, nullable=False),
     sqlite_strict=True,
 )

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, select
 from uplift.checks import Check, checks_table
 from uplift.registry.artefacts import Artefact, path_digest
 from uplift.registry.contents import check_contents
+from uplift.registry.memberships import ROTATE, check_memberships
 from uplift.registry.rows import artefacts_in
 from uplift.registry.tables import amendments, experiments, metrics
 from uplift.registry.trail import AuditRow, check_chain, read_trail
@@ -47,7 +48,7 @@ def verify(connection: Connection, root: Path) -> tuple[Check, ...]:
 
 
 def verify_content(connection: Connection) -> tuple[Check, ...]:
-    """The chain, the rows of each table, definitions and states, amendments, the catalogue."""
+    """The chain, the rows of each table, definitions and states, amendments, metrics, members."""
     checks = (check_chain(connection), *check_contents(connection))
     if not checks[0].passed:
         return checks  # the trail that everything else is compared with cannot be read
@@ -58,6 +59,7 @@ def verify_content(connection: Connection) -> tuple[Check, ...]:
         check_definitions(stored, rows),
         check_amendments(connection, rows),
         check_metrics(connection),
+        check_memberships(connection, rows),
     )
 
 
@@ -128,7 +130,7 @@ def check_artefact(
         row.payload["artefacts"][file.name]
         for row in rows
         if row.experiment == experiment_id
-        and row.action in {"advance", "record"}
+        and row.action in {"advance", "record", ROTATE}
         and file.name in row.payload.get("artefacts", {})
     ]
     path = root / file.path

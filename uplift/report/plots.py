@@ -11,15 +11,22 @@ from typing import Any
 import altair as alt
 
 from uplift.analysis.report import AnalysisReport
+from uplift.assignment.divergence import Divergence
+from uplift.assignment.placebo import PlaceboReport
+from uplift.assignment.report import AssignmentReport
 from uplift.contacts.plan import ContactPlan
 from uplift.errors import DataError, DefinitionError
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.files import write_bytes
+from uplift.programme import Cohorts
+from uplift.report.balance_charts import differences
+from uplift.report.control_charts import calendar, control_size, divergence
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.style import png, styled, svg
+from uplift.sizing.universal import ControlSize
 from uplift.suite import Suite
 
 SPACING = 28  # px between two charts of one result
@@ -63,6 +70,18 @@ def draw(result: Any) -> Picture:
 
 
 @draw.register
+def _(report: AssignmentReport) -> Picture:
+    detail = f"{report.n_units:,} units; dotted lines at 0 and at 0.1 to each side."
+    return Picture(styled(differences(report.balance, detail=detail)))
+
+
+@draw.register
+def _(report: PlaceboReport) -> Picture:
+    detail = "Outcomes of a window before the campaign, by the arms drawn since."
+    return Picture(styled(differences(report.differences, detail=detail)))
+
+
+@draw.register
 def _(report: AnalysisReport) -> Picture:
     return Picture(styled(effects(report)))
 
@@ -85,3 +104,18 @@ def _(roi: Roi) -> Picture:
 @draw.register
 def _(plan: ContactPlan) -> Picture:
     return Picture(styled(alt.vconcat(channels(plan), against_rules(plan), spacing=SPACING)))
+
+
+@draw.register
+def _(size: ControlSize) -> Picture:
+    return Picture(styled(control_size(size)))
+
+
+@draw.register
+def _(cohorts: Cohorts) -> Picture:
+    return Picture(styled(calendar(cohorts)))
+
+
+@draw.register
+def _(found: Divergence) -> Picture:
+    return Picture(styled(divergence(found)))

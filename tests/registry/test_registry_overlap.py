@@ -1,0 +1,114 @@
+"""Experiments that run at the same time are known; those of one layer never share a unit."""
+
+import itertools
+import json
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from uplift.datasets.journey import complete_journey
+from uplift.errors import DefinitionError
+from uplift.experiment import load_experiment
+from uplift.registry.overlap import calendar_of, overlap_of, overlaps_among
+from uplift.registry.registry import Registry
+from uplift.table import to_plain
+
+VOUCHER = to_plain(load_experiment("experiments/spring_voucher"))
+for planned in (
+    VOUCHER["metrics"]["primary"],
+    *VOUCHER["metrics"]["secondary"],
+    *VOUCHER["metrics"]["guardrails"],
+):
+    planned["metric"]["window_days"] = 1  # so that an experiment may be as short as a day
+
+
+def experiment(id_, *, starts="2017-07-03T08:00", days=28, **assignment):
+    schedule = {"starts_at": starts, "timezone": "UTC", "response_days": days}
+    fields = {"id": id_, "schedule": schedule, "assignment": assignment}
+    return type(load_experiment("experiments/spring_voucher"))(**{**VOUCHER, **fields})
+
+
+def in_layer(id_, start, end, **fields):
+    return experiment(id_, layer={"name": "spring", "start": start, "end": end}, **fields)
+
+
+def promise(one):
+    return SimpleNamespace(to_json=lambda: json.dumps({"digest": one.digest}))
+
+
+def test_the_campaigns_of_complete_journey_overlap_in_65_of_351_pairs():
+    campaigns = complete_journey(["campaign_descriptions"]).frame("campaign_descriptions")
+    runs = [
+        experiment(f"campaign_{i}", starts=f"{row.start_date:%Y-%m-%d}", days=days)
+        for i, row in enumerate(campaigns.itertuples())
+        for days in [(row.end_date - row.start_date).days + 1]
+    ]
+    assert len(list(itertools.combinations(runs, 2))) == 351
+    assert len(overlaps_among(runs).pairs) == 65
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 300), st.integers(1, 90)), min_size=2, max_size=8, unique=True
+    )
+)
+def test_pairs_are_those_that_share_a_moment(spans):
+    origin = datetime(2017, 1, 1, tzinfo=UTC)
+    runs = [
+        experiment(f"e{i}", starts=(origin + timedelta(days=start)).isoformat(), days=days)
+        for i, (start, days) in enumerate(spans)
+    ]
+    hours = [set(range(24 * start, 24 * (start + days))) for start, days in spans]
+    shared = {
+        frozenset((f"e{i}", f"e{j}"))
+        for i, j in itertools.combinations(range(len(spans)), 2)
+        if hours[i] & hours[j]
+    }
+    assert {frozenset((p.first, p.second)) for p in overlaps_among(runs).pairs} == shared
+
+
+@pytest.mark.parametrize(
+    ("other", "relation"),
+    [
+        (in_layer("b", "1/2", "1"), "apart"),
+        (in_layer("b", "0.4", "1"), "conflict"),
+        (experiment("b"), "independent"),
+        (experiment("b", excludes=["a"]), "leaves out"),
+    ],
+)
+def test_a_pair_is_apart_independent_or_in_conflict(other, relation):
+    assert overlap_of(in_layer("a", "0", "1/2"), other).relation == relation
+
+
+def test_a_conflict_is_refused_at_sealing_and_another_overlap_is_recorded(tmp_path):
+    registry = Registry(tmp_path)
+    first = in_layer("first", "0", "1/2")
+    registry.seal(first, promise(first))
+    clash = in_layer("clash", "0.4", "0.6")
+    with pytest.raises(DefinitionError, match=r"meets that of first \(2017-07-03 to") as caught:
+        registry.seal(clash, promise(clash))
+    assert caught.value.code == "LAYER_CONFLICT"
+    later = in_layer("clash", "0.4", "0.6", starts="2017-09-03T08:00")
+    registry.seal(later, promise(later))
+    beside = experiment("beside")
+    registry.seal(beside, promise(beside))
+    (row,) = [row for row in registry.history("beside").rows if row.action == "seal"]
+    assert [pair["second"] for pair in row.payload["overlaps"]] == ["first"]
+    assert [(p.first, p.second) for p in registry.overlaps().pairs] == [("beside", "first")]
+
+
+def test_the_calendar_shows_every_wave_in_its_weeks():
+    waves = [
+        {"name": "one", "starts_at": "2017-07-03", "response_days": 28},
+        {"name": "two", "starts_at": "2017-07-31"},
+    ]
+    schedule = {"starts_at": "2017-07-03", "timezone": "UTC", "response_days": 28, "waves": waves}
+    run = type(load_experiment("experiments/spring_voucher"))(**{**VOUCHER, "schedule": schedule})
+    calendar = calendar_of([(run, "live")])
+    assert [row[-1] for row in calendar.table().rows] == ["█████····", "····█████"]
+    july = calendar_of([(run, "live")], last=date(2017, 7, 30))
+    assert [row.wave for row in july.rows] == ["one"]

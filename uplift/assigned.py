@@ -1,0 +1,182 @@
+"""The assignment of a campaign as it grows: the first draw, ramp-ups, later waves.
+
+Each is a file of its own that is never replaced, so nobody who has an arm is ever drawn again.
+
+    assignment.parquet         the first draw, of the first wave
+    assignment_ramp_2.parquet  the units that the first ramp-up took in, and so on
+    assignment_<wave>.parquet  a later wave, whole
+"""
+
+import json
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from uplift.assignment.assign import assign_from
+from uplift.assignment.order import Lists, distinct_customers, exposure_of
+from uplift.assignment.report import AssignmentReport, assignment_report
+from uplift.errors import StateError
+from uplift.experiment import Experiment
+from uplift.files import whole_file, write_text
+from uplift.frames import UNIT, read_frame, write_parquet
+from uplift.registry.registry import Registry
+from uplift.registry.states import position
+
+FIRST = "assignment.parquet"
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """What stands in an experiment's folder of its assignment, and how more comes to it."""
+
+    folder: Path
+    experiment: Experiment
+    registry: Registry
+    who: str | None = None
+
+    def table(self, *, before_ramp: int | None = None) -> pd.DataFrame:
+        """The first draw and what ramp-ups have added to it, sorted by unit.
+
+        before_ramp  number of the ramp-up that is left out, with those after it
+        """
+        first = read_frame(self.folder / FIRST, what="assignment")
+        ramps = [
+            read_frame(path, what="assignment")
+            for number, path in enumerate(self._ramps(".parquet"), start=2)
+            if before_ramp is None or number < before_ramp
+        ]
+        if not ramps:
+            return first
+        return pd.concat([first, *ramps]).sort_values(UNIT, ignore_index=True)
+
+    def wave(self, wave: str) -> pd.DataFrame:
+        """The assignment of one wave. Errors: WAVE_UNKNOWN, WAVE_ORDER when there is none yet."""
+        schedule = self.experiment.schedule
+        if schedule.window(wave) == schedule.windows[0]:
+            return self.table()
+        path = self._of_wave(wave)
+        if not path.is_file():
+            name = self.experiment.id
+            raise StateError(
+                f"{name}: wave {wave} has not been assigned. Run "
+                f"`uplift assign {name} CUSTOMERS --wave {wave}` first.",
+                code="WAVE_ORDER",
+            )
+        return read_frame(path, what="assignment")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every table of the assignment, in the order in which they are made."""
+        paths = (self.folder / FIRST, *self._ramps(".parquet"), *self._later_waves())
+        return tuple(path for path in paths if path.is_file())
+
+    @property
+    def exposure_share(self) -> Fraction:
+        """The share of eligible units that take part by now."""
+        return self._shares()[-1]
+
+    def draw_wave(self, wave: str, customers: Any, lists: Lists) -> AssignmentReport:
+        """Assign a later wave; who has an arm keeps it, unless the wave is drawn anew.
+
+        Errors: those of `assign_from`; WAVE_ORDER when a wave before it has not been assigned;
+        ARTEFACT_FROZEN when this one was, with another result.
+        """
+        waves = [window.wave for window in self.experiment.schedule.windows]
+        before = [self.wave(one) for one in waves[: waves.index(wave)]]
+        table = read_frame(customers, what="customers")
+        made = assign_from(
+            self.experiment,
+            table,
+            replace(lists, earlier=pd.concat(before, ignore_index=True)),
+            wave=wave,
+            exposure_share=self.exposure_share,
+        )
+        report = assignment_report(self.experiment, made, table)
+        distinct = distinct_customers(table, cluster=self.experiment.cluster)
+        self._keep(f"customers_{wave}", distinct)
+        self._keep(f"assignment_{wave}", made.table)
+        self._note(f"assignment_{wave}", report)
+        return report
+
+    def ramp(
+        self, exposure_share: Any, customers: pd.DataFrame, lists: Lists, *, why: str
+    ) -> AssignmentReport:
+        """Take in a larger share of the customers of the first draw; an amendment says so.
+
+        The file holds the units that come in. The report is of all units by then.
+        Errors: those of `assign_from`; RAMP_DOWN; RAMP_LATE once outcomes or a later wave are
+        there; ARTEFACT_FROZEN when the same ramp-up was made with another result.
+        """
+        share, shares = exposure_of(self.experiment, exposure_share), self._shares()
+        self._require_ramp(share, shares)
+        number = len(shares) + (share != shares[-1])  # the last one again is the same file again
+        earlier = self.table(before_ramp=number)
+        made = assign_from(
+            self.experiment, customers, replace(lists, earlier=earlier), exposure_share=share
+        )
+        new = made.table[~made.table[UNIT].isin(earlier[UNIT])].reset_index(drop=True)
+        both = pd.concat([earlier, new]).sort_values(UNIT, ignore_index=True)
+        report = assignment_report(self.experiment, replace(made, table=both), customers)
+        self._amend(f"exposure_share raised from {shares[number - 2]} to {share}", why=why)
+        self._keep(f"assignment_ramp_{number}", new)
+        self._note(f"assignment_ramp_{number}", report)
+        return report
+
+    def _require_ramp(self, share: Fraction, shares: list[Fraction]) -> None:
+        entry = self.registry.entry(self.experiment.id)
+        begun = [path.stem for path in self._later_waves() if path.is_file()]
+        if position(entry.state) > position("live") or begun:
+            found = f"{begun[0]} is there" if begun else f"it is {entry.state}"
+            raise StateError(
+                f"{entry.id} cannot take in more units: {found}. Plan a new experiment.",
+                code="RAMP_LATE",
+            )
+        again = share == shares[-1] and len(shares) > 1
+        if share <= shares[-1] and not again:
+            raise StateError(
+                f"{entry.id} takes in {float(shares[-1]):g} of its units by now; a ramp-up takes "
+                f"in more, got {float(share):g}.",
+                code="RAMP_DOWN",
+            )
+
+    def _shares(self) -> list[Fraction]:
+        """The share of the definition, and that of every ramp-up."""
+        reports = [json.loads(path.read_text(encoding="utf-8")) for path in self._ramps(".json")]
+        later = [Fraction(str(report["exposure_share"])) for report in reports]
+        return [self.experiment.assignment.exposure_share, *later]
+
+    def _ramps(self, suffix: str) -> list[Path]:
+        """Files of the ramp-ups made so far; the first draw counts as number 1."""
+        files: list[Path] = []
+        while (path := self.folder / f"assignment_ramp_{len(files) + 2}{suffix}").is_file():
+            files.append(path)
+        return files
+
+    def _of_wave(self, wave: str) -> Path:
+        return self.folder / f"assignment_{wave}.parquet"
+
+    def _later_waves(self) -> list[Path]:
+        return [self._of_wave(window.wave) for window in self.experiment.schedule.windows[1:]]
+
+    def _amend(self, change: str, *, why: str) -> None:
+        """An amendment, once."""
+        known = self.registry.amendments(self.experiment.id)
+        if all(one.change != change for one in known):
+            self.registry.amend(self.experiment.id, change, why=why, who=self.who)
+
+    def _keep(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table that is never replaced by another one."""
+        path = self.folder / f"{name}.parquet"
+        with whole_file(path) as temporary:
+            digest = write_parquet(table, temporary)
+            self.registry.require_replaceable(self.experiment.id, name, digest)
+        self.registry.record(self.experiment.id, name, path, who=self.who, fixed=True)
+
+    def _note(self, name: str, report: AssignmentReport) -> None:
+        """The report beside the table."""
+        path = self.folder / f"{name}.json"
+        write_text(report.to_json(), path)
+        self.registry.record(self.experiment.id, f"{name}_report", path, who=self.who)
