@@ -268,13 +268,13 @@ class Campaign:
         """
         return export_wave(
             self.experiment,
-            self._assignment("export", wave),
+            self._assignment(wave),
             suppression=suppression,
             registry=self.registry,
             folder=self.folder,
             as_of=as_of,
             wave=wave,
-            options=self._options(options),
+            options=self._options(options, wave),
             who=self.who,
         )
 
@@ -289,7 +289,7 @@ class Campaign:
         """Who opted out since the lists were exported → export/<wave>/<channel>-delta-<n>/."""
         return export_withdrawals(
             self.experiment,
-            self._assignment("export", wave),
+            pd.concat([table[[UNIT]] for table in self._assignments()], ignore_index=True),
             suppression=suppression,
             registry=self.registry,
             folder=self.folder,
@@ -469,26 +469,28 @@ class Campaign:
             return load_policy(file, experiment=self.experiment)
         return ContactPolicy.for_experiment(self.experiment)
 
-    def _assignment(self, step: str, wave: str | None) -> pd.DataFrame:
-        """The wave's own assignment where there is one, with bytes that are still those fixed."""
-        self._require_state(step, "assigned")
-        for path in self.assigned.files:
-            name = "assign" if path.name == FIRST else path.stem
-            self.registry.artefact(self.experiment.id, name)
+    def _assignments(self) -> list[pd.DataFrame]:
+        """Every table of the assignment, when their bytes are still those that were fixed."""
+        self._require_state("export", "assigned")
+        names = ["assign" if path.name == FIRST else path.stem for path in self.assigned.files]
+        paths = [self.registry.artefact(self.experiment.id, name) for name in names]
+        return [read_frame(path, what="assignment") for path in paths]
+
+    def _assignment(self, wave: str | None) -> pd.DataFrame:
+        """The wave's own assignment where there is one, else the first, with its ramp-ups."""
+        self._assignments()
         own = wave is not None and (self.folder / f"assignment_{wave}.parquet").is_file()
         return self.assigned.wave(wave) if own and wave else self.assigned.table()
 
-    def _options(self, given: ExportOptions | None) -> ExportOptions:
+    def _options(self, given: ExportOptions | None, wave: str | None) -> ExportOptions:
         """The options of an export, with customers and held-out units from the folders."""
         options = given or ExportOptions()
-        others = self.experiment.assignment.excludes
-        tables = [Campaign(self.folder.parent / name).held_out() for name in others]
-        if options.held_out is not None:
-            tables.append(read_frame(options.held_out, what="held out units"))
-        held = pd.concat([table[[UNIT]] for table in tables]) if tables else None
-        wants_columns = bool(options.columns or options.text_columns)
-        customers = self.read("customers") if wants_columns else None
-        return replace(options, held_out=held, customers=customers)
+        own = self.folder / f"customers_{wave}.parquet"
+        path = own if own.is_file() else self.path("customers", need="assign")
+        customers = read_frame(path, what="customers")
+        opens_at = self.experiment.schedule.window(wave).opens_at
+        lists = self._lists(customers, opens_at, excluded=options.held_out)
+        return replace(options, held_out=lists.excluded, customers=customers)
 
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""

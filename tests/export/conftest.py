@@ -97,7 +97,11 @@ class Project:
 
     def list_of(self, name, wave="first") -> pd.DataFrame:
         folder = self.folder / "export" / wave / name
-        file = f"delta_{name.rsplit('-', 1)[1]}.csv" if "-delta-" in name else f"{name}.csv"
+        file = (
+            f"delta_{name.rsplit('-', 1)[1]}.csv"
+            if "-delta-" in name
+            else f"{name.split('-')[0]}.csv"
+        )
         return pd.read_csv(folder / file, dtype="str", keep_default_na=False)
 
     def units_of(self, name, wave="first") -> set[str]:

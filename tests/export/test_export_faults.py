@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.export.conftest import AT, ID, make_project
+from tests.export.conftest import AT, ID, Project, make_project
 from tests.registry.places import KINDS, Place, sqlite_place
 from uplift.checks import blocked_by
 from uplift.errors import StateError
@@ -30,9 +31,9 @@ AFTER = (
     "publish:committed",
 )
 
-# One process that forks a child for each place, so that the libraries are imported once.
+# One process that forks a child for each run, so that the libraries are imported once.
 RUNNER = """
-import itertools, json, os, sys
+import json, os, sys
 from pathlib import Path
 import pandas as pd
 from uplift.experiment import load_experiment
@@ -52,33 +53,50 @@ def run(root, database, point, delta):
     step(*given, suppression=root / name, as_of="2026-03-01T09:00:00+00:00", **where)
     return next(failing._passed) - 1 if point else 1
 
-ends = []
-for root, database, point, delta in json.loads(sys.argv[1]):
+def start(job):
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            os.write(writer, str(run(root, database, point, delta)).encode())
+            os.write(writer, str(run(*job)).encode())
             status = 0
         finally:
             os._exit(status)
-    if "--together" not in sys.argv:
-        os.waitpid(child, 0)
     os.close(writer)
-    ends.append((child, reader))
-if "--together" in sys.argv:
-    assert not any(os.waitpid(child, 0)[1] for child, _ in ends)
-print(json.dumps([int(os.read(reader, 10) or 0) for _, reader in ends]))  # 0: it was killed
+    return child, reader
+
+def end(child, reader):
+    os.waitpid(child, 0)
+    return int(os.read(reader, 10) or 0)  # 0: it was killed
+
+for line in sys.stdin:
+    jobs, together = json.loads(line)
+    if together:
+        ends = [end(*started) for started in [start(job) for job in jobs]]
+    else:
+        ends = [end(*start(job)) for job in jobs]
+    print(json.dumps(ends), flush=True)
 """
 
 
-def run(jobs, *words) -> list[int]:
-    """Points passed by each job; 0 where it was killed."""
-    command = [sys.executable, "-c", RUNNER, json.dumps(jobs), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def run():
+    """Runs exports, one after the other or all together; gives the points each has passed.
+
+    0 where it was killed
+    """
+    command = [sys.executable, "-c", RUNNER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+
+        def ask(jobs, *, together=False) -> list[int]:
+            process.stdin.write(json.dumps([jobs, together]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield ask
+        process.stdin.close()
 
 
 class Places:
@@ -94,8 +112,20 @@ class Places:
         project.suppression(project.of_arm("post")[:5], name="late.csv")
         return project
 
+    def copies(self, project, names):
+        """The project, several times; a server's database cannot be copied, so it is made anew."""
+        if self.whole.kind != "sqlite":
+            return {name: self.make(name) for name in names}
+        return {name: self.copy(project, name) for name in names}
 
-@pytest.fixture(params=KINDS)
+    def copy(self, project, name: str):
+        place = self.whole.part(name)
+        shutil.copytree(project.root, self.root / name)
+        shutil.copy(project.database, place.location)
+        return Project(self.root / name, project.assigned, project.experiment, place.location)
+
+
+@pytest.fixture(params=[KINDS[0], pytest.param(KINDS[1], marks=pytest.mark.slow)])
 def places(request, tmp_path):
     if request.param == "sqlite":
         return Places(tmp_path, sqlite_place(tmp_path))
@@ -128,10 +158,11 @@ def names_in(project) -> set[str]:
     return {name for name in project.files() if STAGING not in name}
 
 
-def test_killed_at_any_point_the_next_run_ends_as_if_nothing_had_been(places):
+def test_killed_at_any_point_the_next_run_ends_as_if_nothing_had_been(places, run):
     whole = places.make("whole")
-    killed = {point: places.make(point.replace(":", "_")) for point in (*BEFORE, *AFTER)}
-    assert run([job(whole)])[0] > 0
+    names = {point.replace(":", "_"): point for point in (*BEFORE, *AFTER)}
+    killed = {names[name]: made for name, made in places.copies(whole, names).items()}
+    run([job(whole)])
     wanted = whole.files()
     assert not any(run([job(project, point) for point, project in killed.items()]))
     for point, project in killed.items():
@@ -148,25 +179,24 @@ def test_killed_at_any_point_the_next_run_ends_as_if_nothing_had_been(places):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("delta", [False, True], ids=["list", "delta"])
-def test_killed_at_every_write_sync_rename_and_commit_nobody_is_lost_or_doubled(places, delta):
-    whole, counted = places.make("whole"), places.make("counted")
+def test_killed_at_every_write_sync_rename_and_commit_nobody_is_lost_or_doubled(places, run, delta):
+    start, counted = places.make("start"), places.make("counted")
     if delta:
-        run([job(whole), job(counted)])
-    run([job(whole, delta=delta)])
+        run([job(start), job(counted)])
     (n_points,) = run([job(counted, "#0", delta=delta)])
-    assert n_points > 25
-    killed = [places.make(f"at_{number}") for number in range(1, n_points + 1)]
-    if delta:
-        run([job(project) for project in killed])
+    assert n_points > 20
     points = [f"#{number}" for number in range(1, n_points + 1)]
+    killed = list(places.copies(start, [f"at_{at[1:]}" for at in points]).values())
+    if delta and places.whole.kind != "sqlite":
+        run([job(project) for project in killed])
     ends = run([job(p, at, delta=delta) for p, at in zip(killed, points, strict=True)])
     assert not any(ends)
     assert all(run([job(project, delta=delta) for project in killed]))
     for project in killed:
-        is_whole(project, whole.files())
+        is_whole(project, counted.files())
 
 
-def test_after_a_kill_a_fresher_opt_out_is_not_on_the_list(tmp_path):
+def test_after_a_kill_a_fresher_opt_out_is_not_on_the_list(tmp_path, run):
     places = Places(tmp_path, sqlite_place(tmp_path))
     project = places.make("killed")
     assert run([job(project, "export:staged")]) == [0]
@@ -178,10 +208,10 @@ def test_after_a_kill_a_fresher_opt_out_is_not_on_the_list(tmp_path):
     assert not [name for name in project.files() if STAGING in name]  # what was left is gone
 
 
-def test_two_operators_at_once_make_one_batch(places):
+def test_two_operators_at_once_make_one_batch(places, run):
     project, alone = places.make("shared"), places.make("alone")
     run([job(alone)])
-    assert all(run([job(project)] * 4, "--together"))
+    assert all(run([job(project)] * 4, together=True))
     is_whole(project, alone.files())
 
 

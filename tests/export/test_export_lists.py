@@ -9,6 +9,7 @@ import pytest
 from tests.export.conftest import DEFINITION, ID, Project, customers, make_project
 from uplift.checks import blocked_by
 from uplift.errors import DataError, DefinitionError, StateError
+from uplift.export import verify_export
 from uplift.export.job import ExportOptions
 from uplift.export.suppression import suppression_of
 from uplift.registry.exports import export_ledger
@@ -255,6 +256,43 @@ def test_a_changed_definition_an_other_assignment_and_a_wrong_wave_are_refused(p
     project.export(project.suppression([]))
     other = project.assigned.iloc[1:]
     refuses(project, "EXPORT_OTHER", project.suppression([]), assigned=other)
+
+
+def test_units_that_a_ramp_up_took_in_get_a_list_of_their_own(project):
+    later = project.assigned.iloc[::3]
+    first = project.assigned.drop(later.index)
+    out = later.loc[later["arm"] == "post", "unit"].iloc[0]
+    project.export(project.suppression([]), assigned=first, options=ExportOptions(channel="post"))
+    report = project.export(project.suppression([out]))
+    assert [one.name for one in report.lists] == ["email", "post", "post-more-1"]
+    assert project.units_of("post") == set(first.loc[first["arm"] == "post", "unit"])
+    more = set(later.loc[later["arm"] == "post", "unit"]) - {out}
+    assert project.units_of("post-more-1") == more
+    assert not any(one.is_new for one in project.export(project.suppression([out])).lists)
+    gone = [sorted(more)[0], sorted(project.units_of("post"))[0]]
+    late = project.withdraw(project.suppression([out, *gone]))
+    assert {(one.name, one.n_units) for one in late.lists} == {
+        ("email-delta-1", 0),
+        ("post-delta-1", 1),
+        ("post-more-1-delta-1", 1),
+    }
+    contacts = pd.read_parquet(project.folder / "contacts.parquet")
+    assert contacts["unit"].is_unique
+    assert len(contacts) == len(project.assigned[project.assigned["arm"] != "control"]) - 3
+    for one in (*report.lists, *late.lists):
+        assert verify_export.main([str(project.folder / one.folder / "manifest.json")]) == 0
+
+
+def test_who_was_left_out_before_is_not_taken_in_by_a_later_list(project):
+    held = pd.DataFrame({"unit": project.of_arm("post")[:2]})
+    later = project.assigned.iloc[::3]
+    first = project.assigned.drop(later.index)
+    known = set(held["unit"]) & set(first["unit"])
+    assert known
+    options = ExportOptions(held_out=held)
+    project.export(project.suppression([]), assigned=first, options=options)
+    project.export(project.suppression([]))  # nobody is held out any more
+    assert not known & (project.units_of("post") | project.units_of("post-more-1"))
 
 
 def test_a_redrawn_wave_needs_its_own_draw(tmp_path):

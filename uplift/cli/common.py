@@ -83,9 +83,16 @@ def verdict(checks: tuple[Check, ...]) -> int:
 def campaign_of(
     name: str, root: Path, *, who: str | None = None, missing: str = "refuse"
 ) -> "Campaign":
-    """The folder of an experiment, ready to walk."""
+    """The folder of an experiment, ready to walk. Errors: NAME_INVALID, ARGUMENT_INVALID."""
     from uplift.campaign import Campaign
+    from uplift.metrics import SLUG
 
+    if not SLUG.match(name):
+        raise DefinitionError(
+            f"{name[:80]!r} is not the id of an experiment. Ids are lower-case letters, digits and "
+            "underscores, beginning with a letter.",
+            code="NAME_INVALID",
+        )
     if missing not in ("refuse", "zero", "drop"):
         raise DefinitionError(
             f"--missing must be refuse, zero or drop, got {missing!r}.", code="ARGUMENT_INVALID"

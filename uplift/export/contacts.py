@@ -12,6 +12,7 @@ import pandas as pd
 
 from uplift.experiment import Experiment
 from uplift.export.folder import read_list
+from uplift.export.job import channel_in
 from uplift.export.suppression import ALL_CHANNELS
 from uplift.export.wave import NO_CHANNEL
 from uplift.frames import UNIT, write_parquet
@@ -42,10 +43,9 @@ def _contacts_of(
 ) -> pd.DataFrame:
     text = read_list(folder, batch).decode()
     reader = csv.DictReader(io.StringIO(text, newline=""))
+    own = channel_in(batch)
     out = {
-        unit
-        for unit, channel in withdrawn
-        if channel in (ALL_CHANNELS, batch.channel) or batch.channel == NO_CHANNEL
+        unit for unit, channel in withdrawn if channel in (ALL_CHANNELS, own) or own == NO_CHANNEL
     }
     rows = [row for row in reader if row[UNIT] not in out]
     costs = {arm.name: arm.contact_cost for arm in experiment.arms}

@@ -22,7 +22,8 @@ from uplift.export.job import DELTA, Decided, ExportOptions, Job
 from uplift.export.lists import decide_lists
 from uplift.export.report import ExportedList, ExportReport
 from uplift.export.wave import wave_of
-from uplift.registry.exports import EXPORT, STAGED, Batch, export_ledger
+from uplift.frames import UNIT, read_frame
+from uplift.registry.exports import STAGED, Batch, export_ledger
 from uplift.registry.refusals import repeated
 from uplift.registry.registry import Registry
 
@@ -47,7 +48,8 @@ def export_wave(
     as_of        when the export happens; now when not given
     wave         the first one when not given
 
-    A list that was exported is never made again: the same batch is reported.
+    A list that was exported is never made again: the same batch is reported. Units that a ramp-up
+    has taken in since get a further list, `<channel>-more-<n>`.
 
     Errors: SUPPRESSION_STALE, SUPPRESSION_NO_MATCH, ID_FORMULA, STATE_ORDER, EXPERIMENT_FROZEN,
     EXPORT_OTHER (exported from another assignment), EXPORT_MISSING, EXPORT_ORPHAN, CHANNEL_UNKNOWN,
@@ -55,19 +57,19 @@ def export_wave(
     """
     options = options or ExportOptions()
     target = wave_of(experiment, assigned, wave=wave, held_out=options.held_out)
+    extra = files.extra_columns(
+        target, options.customers, columns=options.columns, text_columns=options.text_columns
+    )
     job = Job(
-        waves=(target,),
+        experiment=experiment,
         rules=_rules(experiment, suppression, as_of, options),
         options=options,
         registry=registry,
         folder=Path(folder),
         who=who,
-        extra=files.extra_columns(
-            target, options.customers, columns=options.columns, text_columns=options.text_columns
-        ),
     )
     with alerting(registry, experiment.id, who=who):
-        decided = decide_lists(job)
+        decided = decide_lists(job, target, extra)
     _publish(job)
     return _report(job, decided)
 
@@ -86,7 +88,8 @@ def export_withdrawals(
 ) -> ExportReport:
     """Who is on an exported list and opted out since → …/export/<wave>/<channel>-delta-<n>/.
 
-    wave  all exported ones when not given
+    assigned  any table with `unit`: everybody assigned, of all waves
+    wave      all exported ones when not given
 
     A delta names who was in no earlier delta of its list. It has a file also when nobody opted out;
     with the same suppression list the same delta is reported again.
@@ -96,13 +99,9 @@ def export_withdrawals(
     options = options or ExportOptions()
     names = [window.wave for window in experiment.schedule.windows]
     waves = [experiment.schedule.window(wave).wave] if wave is not None else names
-    exported = _exported_waves(registry, experiment.id)
+    units = read_frame(assigned, what="assignment")[UNIT].drop_duplicates(ignore_index=True)
     job = Job(
-        waves=tuple(
-            wave_of(experiment, assigned, wave=name, held_out=options.held_out)
-            for name in waves
-            if name in exported or name == waves[0]
-        ),
+        experiment=experiment,
         rules=_rules(experiment, suppression, as_of, options),
         options=options,
         registry=registry,
@@ -110,7 +109,7 @@ def export_withdrawals(
         who=who,
     )
     with alerting(registry, experiment.id, who=who):
-        decided = decide_deltas(job)
+        decided = decide_deltas(job, waves, units)
     _publish(job)
     return _report(job, decided)
 
@@ -123,11 +122,6 @@ def _rules(
 ) -> GateRules:
     moment = datetime.now(UTC) if as_of is None else experiment.schedule.moment(as_of)
     return GateRules(suppression=suppression, as_of=moment, max_age_hours=options.max_age_hours)
-
-
-def _exported_waves(registry: Registry, experiment_id: str) -> set[str]:
-    rows = registry.history(experiment_id).rows
-    return {str(row.payload["wave"]) for row in rows if row.action == EXPORT}
 
 
 @repeated

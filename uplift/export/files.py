@@ -4,8 +4,8 @@
     root           = Merkle root over the sorted hashes of the list's units:
                      leaf SHA-256(0x00 ‖ hash), node SHA-256(0x01 ‖ left ‖ right), odd ones move up
 
-Equal inputs give equal bytes: nothing here reads a clock. Source of the tree: RFC 6962, section 2.1
-(which splits an odd level elsewhere).
+Equal inputs give equal bytes: nothing here reads a clock.
+Source of the tree: Laurie, Langley & Käsper (2013), RFC 6962, section 2.1.
 """
 
 import csv
@@ -54,9 +54,9 @@ def list_bytes(wave: Wave, channel: str, sent: pd.Series, extra: pd.DataFrame | 
     return csv_bytes(header, rows)
 
 
-def delta_bytes(wave: Wave, channel: str, units: Sequence[str]) -> bytes:
+def delta_bytes(units: Sequence[str], *, channel: str, campaign: str, wave: str) -> bytes:
     """Units that were on a list and opted out since."""
-    fixed = (channel, wave.experiment.id, wave.name)
+    fixed = (channel, campaign, wave)
     return csv_bytes(DELTA_HEADER, ((unit, *fixed) for unit in units))
 
 
@@ -130,7 +130,7 @@ def rows_of(content: bytes) -> int:
     return sum(1 for _ in csv.reader(io.StringIO(content.decode(), newline=""))) - 1
 
 
-def count_fates(wave: Wave, fates: pd.Series) -> dict[str, int]:
+def count_fates(fates: pd.Series) -> dict[str, int]:
     """Units per fate, those that met nobody included."""
     found = fates.value_counts()
     return {fate: int(found.get(fate, 0)) for fate in FATES}

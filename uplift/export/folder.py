@@ -4,6 +4,8 @@ Files are written into a hidden staging folder and synced. Then the ledger commi
 gives the folder its name. Killed in between, the next run finds what is left and goes on.
 """
 
+import csv
+import io
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from uplift.errors import DataError, StateError
-from uplift.export.files import MANIFEST
+from uplift.export.files import MANIFEST, PROOF
 from uplift.files import file_digest, require_digest, sync
 from uplift.registry.exports import Batch
 from uplift.registry.failing import fail_point
@@ -116,9 +118,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read_list(root: Path, batch: Batch) -> bytes:
     """A published list, as it was written. Errors: EXPORT_MISSING, FILE_CHECKSUM."""
     folder = require_published(root, batch)
-    path = folder / f"{batch.channel}.csv"
-    require_digest(path, read_manifest(folder)["files"][path.name]["sha256"])
-    return path.read_bytes()
+    return _read_whole(folder, f"{read_manifest(folder)['channel']}.csv")
+
+
+def read_assigned(root: Path, batch: Batch) -> tuple[str, dict[str, str]]:
+    """Of which assignment a list was made: its digest, and the arm by each unit's hash.
+
+    Errors: EXPORT_MISSING, FILE_CHECKSUM.
+    """
+    folder = staging_of(root, batch)
+    folder = folder if folder.exists() else require_published(root, batch)
+    text = _read_whole(folder, PROOF).decode()
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    arms = {row["hash"]: row["arm"] for row in rows if row["arm"]}
+    return read_manifest(folder)["assignment_sha256"], arms
+
+
+def _read_whole(folder: Path, name: str) -> bytes:
+    require_digest(folder / name, read_manifest(folder)["files"][name]["sha256"])
+    return (folder / name).read_bytes()
 
 
 def clear_staging(root: Path, wave: str, *, keep: Collection[str]) -> None:

@@ -12,11 +12,11 @@ from uplift.experiment import Experiment
 from uplift.export import files
 from uplift.export.gate import Gate, GateRules
 from uplift.export.suppression import MAX_AGE_HOURS
-from uplift.export.wave import Wave
+from uplift.export.wave import channel_of
 from uplift.registry.exports import STAGED, Batch, ExportLedger, Lease
 from uplift.registry.registry import Registry
 
-DELTA = "-delta-"  # channels are slugs, so no channel's name holds it
+MORE, DELTA = "-more-", "-delta-"  # channels are slugs, so no channel's name holds them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,20 +42,14 @@ class ExportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One export: of which units, by which rules, into which registry and folder."""
+    """One export: by which rules, into which registry and folder."""
 
-    waves: tuple[Wave, ...]
+    experiment: Experiment
     rules: GateRules
     options: ExportOptions
     registry: Registry
     folder: Path
     who: str | None
-    extra: pd.DataFrame | None = None
-
-    @property
-    def experiment(self) -> Experiment:
-        """The experiment that is exported."""
-        return self.waves[0].experiment
 
 
 @dataclass(frozen=True)
@@ -88,10 +82,10 @@ def new_batch(
     return batch, {**others, files.MANIFEST: content}
 
 
-def payload_of(wave: Wave, gate: Gate, batches: Any) -> dict[str, Any]:
+def payload_of(wave: str, gate: Gate, batches: Iterable[Batch]) -> dict[str, Any]:
     """What the trail keeps of an export: digests and counts."""
     return {
-        "wave": wave.name,
+        "wave": wave,
         "lists": [
             {
                 "batch": batch.id,
@@ -101,7 +95,6 @@ def payload_of(wave: Wave, gate: Gate, batches: Any) -> dict[str, Any]:
             }
             for batch in batches
         ],
-        "assignment_sha256": files.assignment_digest(wave),
         "n_assigned": len(gate.units),
         "suppression": gate.to_dict(),
     }
@@ -111,27 +104,49 @@ def due_of(ledger: ExportLedger, gate: Gate, batch: Batch) -> list[tuple[str, st
     """Units of a list that opted out and are in none of its deltas yet, with the channel."""
     units = pd.Series(sorted(ledger.units_of(batch)), dtype="str")
     told = {unit for unit, _ in ledger.withdrawn(deltas_of(ledger, batch))}
-    return [row for row in gate.opted_out(units, batch.channel) if row[0] not in told]
+    return [row for row in gate.opted_out(units, channel_in(batch)) if row[0] not in told]
+
+
+def channel_in(batch: Batch) -> str:
+    """The channel of a list or a delta, by its name."""
+    return batch.channel.split("-")[0]
+
+
+def lists_of(ledger: ExportLedger, wave: str, channels: Iterable[str]) -> list[Batch]:
+    """Lists of these channels that the ledger has, first ones first."""
+    wanted = list(channels)
+    found = [one for one in ledger.batches(wave) if DELTA not in one.channel]
+    mine = [one for one in found if channel_in(one) in wanted]
+    return sorted(mine, key=lambda one: (wanted.index(channel_in(one)), _number(one, MORE)))
 
 
 def deltas_of(ledger: ExportLedger, batch: Batch) -> list[Batch]:
     """Deltas of a list, in their order."""
-    start = batch.channel + DELTA
-    found = [one for one in ledger.batches(batch.wave) if one.channel.startswith(start)]
-    return sorted(found, key=lambda one: int(one.channel.removeprefix(start)))
+    found = [one for one in ledger.batches(batch.wave) if _list_in(one) == batch.channel]
+    return sorted(found, key=lambda one: _number(one, DELTA))
 
 
-def channels_of(target: Wave, channel: str | None) -> tuple[str, ...]:
-    """The channels asked for. Errors: CHANNEL_UNKNOWN."""
+def channels_of(experiment: Experiment, channel: str | None) -> tuple[str, ...]:
+    """The channels asked for, in the order of the arms. Errors: CHANNEL_UNKNOWN."""
+    known = tuple(dict.fromkeys(channel_of(arm) for arm in experiment.treatments))
     if channel is None:
-        return target.channels
-    if channel not in target.channels:
+        return known
+    if channel not in known:
         raise DefinitionError(
-            f"{target.experiment.id} sends nothing by {channel!r}. Channels: "
-            f"{', '.join(target.channels)}.",
+            f"{experiment.id} sends nothing by {channel!r}. Channels: {', '.join(known)}.",
             code="CHANNEL_UNKNOWN",
         )
     return (channel,)
+
+
+def _list_in(batch: Batch) -> str:
+    """The list that a delta belongs to; "" for a list."""
+    name, is_delta, _ = batch.channel.partition(DELTA)
+    return name if is_delta else ""
+
+
+def _number(batch: Batch, mark: str) -> int:
+    return int(batch.channel.partition(mark)[2] or 0)
 
 
 def ids_of(batches: Iterable[Batch]) -> frozenset[str]:

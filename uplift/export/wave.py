@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from uplift.errors import DataError, DefinitionError, StateError
@@ -14,6 +15,7 @@ from uplift.trial import checked_assignment
 
 NO_CHANNEL = "unspecified"  # list of the arms that name no channel
 SEND = "send"
+Mask = npt.NDArray[np.bool_]
 FATES = ("control", "not_sent", "other_list", "held_out", "suppressed", "withdrawn", SEND)
 AT, WOULD_SEND = "assigned_at", "would_send"
 
@@ -35,11 +37,6 @@ class Wave:
     def units(self) -> pd.Series:
         """The assigned ids."""
         return self.assigned[UNIT]
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Channels of the treatments, in the order of the arms."""
-        return tuple(dict.fromkeys(channel_of(arm) for arm in self.experiment.treatments))
 
     def fates(
         self, channel: str, *, matches: pd.DataFrame, withdrawn: list[tuple[str, str]]

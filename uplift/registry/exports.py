@@ -35,7 +35,7 @@ Payload = Mapping[str, Any]
 class Batch:
     """One list, or one delta of a list, as the registry knows it.
 
-    channel  the list's name: its channel, or `<channel>-delta-<n>`
+    channel  the list's name: its channel, `<channel>-more-<n>`, or `<either>-delta-<n>`
     fencing  of the lease under which it was decided
     """
 
@@ -117,7 +117,7 @@ class ExportLedger:
         shared = {
             "experiment": batch.experiment,
             "wave": batch.wave,
-            "channel": batch.channel,
+            "channel": batch.channel.split("-")[0],
             "batch": batch.id,
         }
         insert_rows(self._connection, export_lines, ({**shared, "unit": unit} for unit in units))
