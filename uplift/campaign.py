@@ -27,16 +27,17 @@ from uplift.contacts.policy import ContactPolicy, load_policy
 from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
-from uplift.experiment import DEFINITION_FILE, Experiment, load_experiment
+from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE, Experiment, load_experiment
 from uplift.export.export import export_wave, export_withdrawals
 from uplift.export.job import ExportOptions
 from uplift.export.report import ExportReport
 from uplift.files import whole_file, write_text
 from uplift.frames import UNIT, read_frame, write_parquet
+from uplift.metrics import MetricCatalogue
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
-from uplift.registry.lineage import child_of
+from uplift.registry.lineage import child_of, child_text
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
@@ -420,12 +421,14 @@ class Campaign:
         """
         entry = self.registry.entry(self.experiment.id)
         decided = position(entry.state) >= position("decided")
+        report = self.reading() if decided else None
         child = child_of(
             self.experiment,
             new_id,
             state=entry.state,
             decision=entry.decision,
-            effects=self.reading().relative_effects() if decided else {},
+            effects=report.relative_effects() if report else {},
+            best_arm=report.best_arm if report else None,
         )
         file = self.folder.parent / child.id / DEFINITION_FILE
         if file.exists():
@@ -433,7 +436,9 @@ class Campaign:
                 f"{file} is there already and is not replaced. Choose another id.",
                 code="FILE_EXISTS",
             )
-        write_text(child.to_yaml(), file)
+        metrics = self.folder.parent / CATALOGUE_FILE
+        catalogue = MetricCatalogue.load(metrics) if metrics.is_file() else None
+        write_text(child_text(child, str(entry.decision), catalogue), file)
         return file
 
     # Files and states.

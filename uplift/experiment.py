@@ -443,9 +443,19 @@ class Experiment(Result, Definition):
         ]
         return Table(self.title, columns, rows, note=f"Costs in {self.money.currency}.")
 
-    def to_yaml(self) -> str:
-        """The definition as YAML; `experiment_from` reads it back to an equal one."""
-        return yaml.safe_dump(to_plain(self), sort_keys=False, allow_unicode=True)
+    def to_yaml(self, *, catalogue: MetricCatalogue | None = None) -> str:
+        """The definition as YAML; `experiment_from` reads it back to an equal one.
+
+        catalogue  metrics that are cited by their key, where they are defined there as here
+        """
+        plain = to_plain(self.model_dump(exclude_defaults=True))
+        known = {metric.key: metric for metric in catalogue or ()}
+        parts = plain["metrics"]
+        listed = [*parts.get("secondary", ()), *parts.get("guardrails", ())]
+        for written, metric in zip([parts["primary"], *listed], self.all_metrics, strict=True):
+            if known.get(metric.key) == metric:
+                written["metric"] = metric.key
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
 
 def load_experiment(path: str | Path) -> Experiment:

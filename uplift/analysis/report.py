@@ -68,20 +68,26 @@ class AnalysisReport(Result):
         """The row of a metric (by key, e.g. "spend_28d@1") and a treatment."""
         return next(r for r in self.effects if (r.metric, r.treatment) == (metric, treatment))
 
-    def relative_effects(self) -> dict[str, tuple[float, float]]:
-        """Relative effect and its standard error by metric, of the arm with the best primary one.
-
-        The error is half the interval's width over its normal quantile; metrics without an
-        interval are left out.
-        """
+    @property
+    def best_arm(self) -> str:
+        """The treatment that the decision scales; else the one with the best primary effect."""
         sign = {"up": 1, "down": -1}
         primary = [row for row in self.effects if row.role == "primary"]
         best = max(primary, key=lambda row: sign[row.direction] * row.effect)
+        return self.decision.arm or best.treatment
+
+    def relative_effects(self) -> dict[str, tuple[float, float]]:
+        """Relative effect and its standard error by metric, of the best arm.
+
+        The best of several arms looks better than it is, so a prior made of it is a little too
+        hopeful. The error is half the interval's width over its normal quantile; metrics without
+        an interval are left out.
+        """
         z = float(stats.norm.ppf(0.5 + self.confidence / 2))
         found = {}
         for row in self.effects:
             low, high = row.relative_ci
-            if row.treatment == best.treatment and np.isfinite(high - low):
+            if row.treatment == self.best_arm and np.isfinite(high - low):
                 found[row.metric] = (row.relative_effect, (high - low) / (2 * z))
         return found
 
