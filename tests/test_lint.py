@@ -70,7 +70,7 @@ def test_a_holdout_that_is_too_small_is_named_with_one_that_is_not(folder):
         ("email, share: 0.25", "email, share: 0.49"),
     ):
         edit(folder, old, new)
-    report = lint(folder, ["spring_voucher"], n_units=60_000)
+    report = lint(folder, ["spring_voucher"], n_units=80_000)
     (found,) = [c for c in report.checks if c.code == "HOLDOUT_CANNOT_ANSWER"]
     assert found.bound > found.value == 0.01
 

@@ -42,7 +42,8 @@ from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.scoring import Scored, score
-from uplift.sizing.plan import Design, design
+from uplift.sizing.plan import design
+from uplift.sizing.result import Design
 from uplift.suite import Suite
 from uplift.table import Result
 from uplift.tracking.runs import Run, log_run

@@ -22,7 +22,8 @@ from uplift.objectives import Objectives
 from uplift.registry.overlap import Overlap, overlaps_among
 from uplift.registry.registry import Registry
 from uplift.sizing.answers import GUARDRAIL, Answer
-from uplift.sizing.plan import Design, design
+from uplift.sizing.plan import design
+from uplift.sizing.result import Design
 from uplift.table import Column, Result, Table
 
 UNKNOWN_SIZE = frozenset({"DESIGN_UNITS", "BASELINE_MISSING"})  # no history, so no power

@@ -38,7 +38,8 @@ class Trial(Result):
     arm         (n_units,)          column of the arm received, 0 is control
     outcomes    by name, (n_units,) unit of the metric; finite
     propensity  (n_units, n_arms)   probability of each arm by design, rows sum to 1
-    primary     name of the outcome that decides
+    primary     name of the outcome that decides; of a ratio its numerator, which is no outcome
+                to model (`of_ratio`)
     cluster     (n_units,)          code of the randomised cluster; None when units were randomised
     weight      (n_units,)          None means every unit counts once
     economics   worth and costs; None when effects are not turned into money
@@ -57,6 +58,7 @@ class Trial(Result):
     weight: Array | None = field(default=None, repr=False)
     economics: Economics | None = None
     notices: tuple[Check, ...] = field(default=())
+    of_ratio: bool = False
 
     def __post_init__(self) -> None:
         _check_lengths(self)
@@ -94,6 +96,7 @@ class Trial(Result):
             },
             propensity=_propensities(experiment, joined, arm),
             primary=experiment.primary.column,
+            of_ratio=experiment.primary.kind == "ratio",
             experiment=experiment.id,
             cluster=pd.factorize(joined["cluster"])[0] if experiment.cluster else None,
             economics=experiment.economics,

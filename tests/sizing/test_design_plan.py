@@ -74,7 +74,7 @@ def test_a_tenth_of_64000_held_out_cannot_prove_five_percent_of_spend(real_contr
     assert plan.answers[0].verdict == "cannot answer"
     assert "control (6,400): the smallest effect that can be shown is 0.4278" in plan.words()
     assert "65.5 % of the control's 0.6528. Cannot answer" in plan.words()
-    assert [check.code for check in plan.checks] == ["UNDERPOWERED"]
+    assert [check.code for check in plan.checks] == ["UNDERPOWERED", "OUTCOME_SKEWED"]
     shares = {option.control_share: round(option.mde, 3) for option in plan.holdout_options}
     assert shares[0.5] == 0.257
     assert shares[0.05] == 0.589
@@ -164,7 +164,9 @@ def test_a_guardrail_is_tested_on_one_side_against_its_margin(root):
     answer = design(voucher, spring_history()).answers[-1]
     assert (answer.role, answer.sought_effect) == ("guardrail", margin)
     error = np.sqrt(mean * (1 - mean) * 2 / 1_250)
-    assert answer.mde == pytest.approx((stats.norm.ppf(0.95) + stats.norm.ppf(0.8)) * error)
+    # a success metric and one guardrail must both pass, so each is planned with 90 %
+    assert answer.wanted_power == pytest.approx(0.9)
+    assert answer.mde == pytest.approx((stats.norm.ppf(0.95) + stats.norm.ppf(0.9)) * error)
     assert answer.power == pytest.approx(stats.norm.cdf(margin / error - stats.norm.ppf(0.95)))
     assert "ruled out" in answer.words()
 

@@ -29,7 +29,8 @@ class EffectRow:
 
     metric      key, e.g. "spend_28d@1"
     role        primary · secondary · guardrail
-    method      Welch · Lin (adjusted by the metric's covariate) · score (rare events) · by cluster
+    method      Welch · Lin (adjusted by the metric's covariate) · score (rare events) · ratio
+                (delta method) · by cluster
     estimate    what is reported; `unadjusted` is the plain difference beside it
     p_adjusted  Holm over the family; nan for guardrails and where nothing varies
     worst       guardrails: one-sided bound of the harm, in the metric's unit; else nan
@@ -142,6 +143,8 @@ def effect_checks(rows: Sequence[EffectRow]) -> Iterator[Check]:
 def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) -> EffectRow:
     metric = planned.metric
     plain: Method = "by cluster" if readings.clustered else "Welch"
+    if metric.kind == "ratio" and not readings.clustered:
+        plain = "ratio"
     unadjusted = readings.estimate(metric.key, treatment, method=plain)
     constant = unadjusted.std_error == 0
     if constant and unadjusted.effect != 0:

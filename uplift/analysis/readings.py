@@ -22,11 +22,12 @@ from uplift.inference.moments import Moments
 from uplift.inference.proportions import score
 from uplift.inference.ratios import ratio
 from uplift.inference.regression_adjustment import covariances_for, lin
+from uplift.metrics import Metric
 from uplift.outcomes import SMALL_ARM, Missing, metric_values, winsorising_cap
 from uplift.trial import checked_assignment, features_of, join_outcomes
 
 Array = npt.NDArray[np.float64]
-Method = Literal["Welch", "Lin", "score", "by cluster"]
+Method = Literal["Welch", "Lin", "score", "by cluster", "ratio"]
 
 VALUE = "money: value"  # the outcome in currency
 REDEMPTION = "money: redemption cost"  # of the unit's own arm
@@ -41,6 +42,7 @@ class Readings:
 
     moments     by arm, of units, or of cluster totals where clusters were randomised
     covariates  by reading: columns of the moments that adjust it, maybe none
+    bases       by metric key of a ratio: the reading it is divided by
     caps        by metric key, where one unit holds most of it: the magnitude that the reading
                 `winsorised(key)` is cut to
     assigned    units per arm as assigned; `randomised` counts clusters where those were drawn
@@ -49,6 +51,7 @@ class Readings:
 
     moments: Mapping[str, Moments]
     covariates: Mapping[str, tuple[str, ...]]
+    bases: Mapping[str, str]
     caps: Mapping[str, float]
     assigned: Mapping[str, int]
     randomised: Mapping[str, int]
@@ -68,6 +71,8 @@ class Readings:
         """How this comparison is estimated: by the design first, then by what the data allow."""
         if self.clustered:
             return "by cluster"
+        if reading in self.bases:
+            return "ratio"
         arms = (self.moments[treatment], self.moments[CONTROL])
         if proportion and any(_rare(arm, reading) for arm in arms):
             return "score"
@@ -86,8 +91,9 @@ class Readings:
         """Mean of the reading in one arm less that in another, per unit."""
         arms = (self.moments[treatment], self.moments[control])
         level = self.confidence if confidence is None else confidence
-        if method == "by cluster":
-            return ratio(*arms, numerator=reading, denominator=N_UNITS, confidence=level)
+        if method in ("by cluster", "ratio"):
+            base = self.bases.get(reading, N_UNITS)
+            return ratio(*arms, numerator=reading, denominator=base, confidence=level)
         if method == "score":
             return score(*arms, column=reading, confidence=level)
         if method == "Welch":
@@ -108,18 +114,22 @@ def read(
     joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
     everyone = checked_assignment(experiment, assigned) if missing == "drop" else joined
     analysed = _counts(joined["arm"], experiment)
-    caps = _caps(experiment, joined)
-    readings = _outcome_readings(experiment, joined, caps)
-    adjusting, more = _covariates(experiment, joined, customers)
+    caps = caps_of(experiment, joined)
+    cost = joined["arm"].map(dict(experiment.economics.redemption_cost))
+    readings = outcome_readings(
+        experiment, joined, caps, redemption_cost=np.asarray(cost, dtype=np.float64)
+    )
+    adjusting, more = covariates_of(experiment, joined["unit"], customers)
     frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
     clustered = experiment.cluster is not None
     if clustered:
-        moments = _cluster_moments(frame, joined["cluster"], list(readings))
+        moments = _cluster_moments(experiment, frame, joined["cluster"], list(readings))
     else:
-        moments = _unit_moments(frame, list(readings), adjusting)
+        moments = _unit_moments(experiment, frame, list(readings), adjusting)
     return Readings(
         moments={arm: moments[arm] for arm in experiment.arm_names},
         covariates={} if clustered else adjusting.by_reading,
+        bases=bases_of(experiment),
         caps=caps,
         assigned=_counts(everyone["arm"], experiment),
         randomised=_randomised(everyone, experiment),
@@ -131,25 +141,63 @@ def read(
     )
 
 
+def base_of(key: str) -> str:
+    """The reading that a ratio is divided by."""
+    return f"{key} denominator"
+
+
+def bases_of(experiment: Experiment) -> dict[str, str]:
+    """By metric key of every ratio: the reading that it is divided by."""
+    return {m.key: base_of(m.key) for m in experiment.all_metrics if m.denominator is not None}
+
+
+def pairs_needed(
+    experiment: Experiment, readings: Sequence[str], adjusting: "Adjusting"
+) -> list[tuple[str, str]]:
+    """The covariances that the estimates need: with covariates, ratios' bases, cluster sizes."""
+    pairs = list(bases_of(experiment).items())
+    if experiment.cluster is not None:
+        return [*pairs, *((reading, N_UNITS) for reading in readings)]
+    return pairs + [
+        pair
+        for reading, covariates in adjusting.by_reading.items()
+        if reading in readings
+        for pair in covariances_for([reading], covariates)
+    ]
+
+
 @dataclass(frozen=True)
-class _Adjusting:
+class Adjusting:
     """Covariate columns, and which of them go with which reading."""
 
     columns: Mapping[str, Array]
     by_reading: Mapping[str, tuple[str, ...]]
 
 
-def _outcome_readings(
-    experiment: Experiment, joined: pd.DataFrame, caps: Mapping[str, float]
+NO_COVARIATES = Adjusting({}, {})
+
+
+def outcome_readings(
+    experiment: Experiment,
+    joined: pd.DataFrame,
+    caps: Mapping[str, float],
+    *,
+    redemption_cost: Array,
 ) -> dict[str, Array]:
+    """Every reading of each unit, (n_units,), from its outcome columns.
+
+    redemption_cost  (n_units,)  of a redemption in the unit's own arm
+    """
     readings = {metric.key: metric_values(metric, joined) for metric in experiment.all_metrics}
     readings |= {winsorised(key): np.clip(readings[key], -cap, cap) for key, cap in caps.items()}
+    for metric in experiment.all_metrics:
+        if metric.denominator is not None:
+            readings[base_of(metric.key)] = joined[metric.denominator].to_numpy(np.float64)
     economics = experiment.economics
     value = joined[economics.value_outcome].to_numpy(np.float64)
     redemption = np.zeros(len(joined))
     if economics.redemption_outcome is not None:
-        cost = joined["arm"].map(dict(economics.redemption_cost)).to_numpy(np.float64)
-        redemption = cost * joined[economics.redemption_outcome].to_numpy(np.float64)
+        redemption = redemption_cost * joined[economics.redemption_outcome].to_numpy(np.float64)
     gross = economics.margin_rate * value - redemption
     return readings | {VALUE: value, REDEMPTION: redemption, GROSS: gross}
 
@@ -159,18 +207,21 @@ def winsorised(key: str) -> str:
     return f"{key} winsorised"
 
 
-def _caps(experiment: Experiment, joined: pd.DataFrame) -> dict[str, float]:
+def caps_of(experiment: Experiment, joined: pd.DataFrame) -> dict[str, float]:
+    """By metric key, where one unit holds most of it: the next largest magnitude."""
     found = {
         metric.key: winsorising_cap(metric, metric_values(metric, joined))
         for metric in experiment.all_metrics
+        if metric.kind != "ratio"
     }
     return {key: cap for key, cap in found.items() if cap is not None}
 
 
-def _covariates(
-    experiment: Experiment, joined: pd.DataFrame, customers: Any
-) -> tuple[_Adjusting, list[Check]]:
-    features = features_of(joined["unit"], customers)
+def covariates_of(
+    experiment: Experiment, units: pd.Series, customers: Any
+) -> tuple[Adjusting, list[Check]]:
+    """The covariates of the units, and a warning for each that cannot be used as planned."""
+    features = features_of(units, customers)
     columns: dict[str, Array] = {}
     by_reading: dict[str, tuple[str, ...]] = {}
     checks: list[Check] = []
@@ -178,8 +229,9 @@ def _covariates(
         name = metric.covariate
         if name is None:
             continue
-        if name not in features.columns or experiment.cluster is not None:
-            checks.append(_unadjusted(metric.key, name, clustered=experiment.cluster is not None))
+        why = _why_unadjusted(experiment, metric, known=name in features.columns)
+        if why is not None:
+            checks.append(_unadjusted(metric.key, name, why))
             continue
         made = _covariate_columns(features[name], name)
         if len(made) > 1 and not set(made) <= set(columns):
@@ -188,7 +240,7 @@ def _covariates(
         by_reading |= dict.fromkeys((metric.key, winsorised(metric.key)), tuple(made))
         if metric.column == experiment.money.value and GROSS not in by_reading:
             by_reading |= dict.fromkeys((VALUE, REDEMPTION, GROSS), tuple(made))
-    return _Adjusting(columns, by_reading), checks
+    return Adjusting(columns, by_reading), checks
 
 
 def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
@@ -220,14 +272,9 @@ def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
 
 
 def _unit_moments(
-    frame: pd.DataFrame, readings: Sequence[str], adjusting: _Adjusting
+    experiment: Experiment, frame: pd.DataFrame, readings: Sequence[str], adjusting: Adjusting
 ) -> dict[str, Moments]:
-    pairs = [
-        pair
-        for reading, covariates in adjusting.by_reading.items()
-        if reading in readings
-        for pair in covariances_for([reading], covariates)
-    ]
+    pairs = pairs_needed(experiment, readings, adjusting)
     table = aggregate(
         frame, by=("arm",), columns=[*readings, *adjusting.columns], covariances=pairs
     )
@@ -235,7 +282,7 @@ def _unit_moments(
 
 
 def _cluster_moments(
-    frame: pd.DataFrame, cluster: pd.Series, readings: Sequence[str]
+    experiment: Experiment, frame: pd.DataFrame, cluster: pd.Series, readings: Sequence[str]
 ) -> dict[str, Moments]:
     grouped = frame.groupby(cluster.to_numpy(), sort=True)
     torn = int((grouped["arm"].nunique() > 1).sum())
@@ -250,7 +297,7 @@ def _cluster_moments(
     totals = grouped[list(readings)].sum()
     totals[N_UNITS] = grouped.size().astype(np.float64)
     totals["arm"] = grouped["arm"].first()
-    pairs = [(reading, N_UNITS) for reading in readings]
+    pairs = pairs_needed(experiment, readings, NO_COVARIATES)
     table = aggregate(totals, by=("arm",), columns=[*readings, N_UNITS], covariances=pairs)
     return {key["arm"]: cell for key, cell in table.cells()}
 
@@ -272,12 +319,15 @@ def _rare(arm: Moments, reading: str) -> bool:
     return min(events, arm.count - events) < RARE_EVENTS
 
 
-def _unadjusted(metric: str, covariate: str, *, clustered: bool) -> Check:
-    why = (
-        "clusters were randomised, and adjustment by cluster is not available"
-        if clustered
-        else f"the customer table has no column {covariate!r}"
-    )
+def _why_unadjusted(experiment: Experiment, metric: Metric, *, known: bool) -> str | None:
+    if experiment.cluster is not None:
+        return "clusters were randomised, and adjustment by cluster is not available"
+    if metric.kind == "ratio":
+        return "a ratio is read without adjustment"
+    return None if known else f"the customer table has no column {metric.covariate!r}"
+
+
+def _unadjusted(metric: str, covariate: str, why: str) -> Check:
     return warning(
         "COVARIATE_UNUSED", value=covariate, remedy=f"{metric} is not adjusted, because {why}."
     )

@@ -152,7 +152,7 @@ def _with_arms(
     known = _known(experiment, selection.earlier, window)
     row = rows_by_id(cluster, among=known["cluster"])
     new = row < 0
-    ids, facts, member = _to_draw(experiment, table[new], cluster[new])
+    ids, facts, member = to_draw(experiment, table[new], cluster[new])
     salt = draw_salt(experiment, wave=window.wave)
     if len(known) and experiment.assignment.method != "hash":
         salt = f"{salt}:after:{len(known)}"  # other lots for the rest of other sizes
@@ -185,10 +185,12 @@ def _known(experiment: Experiment, earlier: pd.DataFrame | None, window: Window)
     return kept.drop_duplicates("cluster", ignore_index=True)
 
 
-def _to_draw(
+def to_draw(
     experiment: Experiment, table: pd.DataFrame, cluster: pd.Series
 ) -> tuple[pd.Series, Facts, IntArray]:
     """The ids to draw in ascending order, what is known of them, and which one each unit has.
+
+    table, cluster  rows in the order of their units
 
     A cluster has its first member's stratum, and its members' totals and number as covariates.
     """

@@ -84,11 +84,11 @@ def train(
                made of are cross-fitted too
     n_threads  changes the time only, never a number
 
-    Refused: LEARNER_UNKNOWN, LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
+    Refused: METRIC_KIND (a primary ratio is no number per customer), LEARNER_UNKNOWN, LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
     ARM_TOO_SMALL, LEAK_TREATMENT, LEAK_OUTCOME and what `Encoder.fit` refuses.
     """
     entrants = _entrants(learners, seed=seed)
-    outcome = outcome or trial.primary
+    outcome = outcome or _primary(trial)
     names = _outcomes_to_model(trial, outcome)
     encoder = Encoder.fit(trial.features)
     crossfit = _cross_fit(trial, encoder, names, seed=seed, n_folds=n_folds, n_threads=n_threads)
@@ -106,6 +106,17 @@ def train(
         seed=seed,
         notices=encoder.notices,
     )
+
+
+def _primary(trial: Trial) -> str:
+    if trial.of_ratio:
+        raise DefinitionError(
+            f"{trial.experiment}: the primary metric is a ratio, which no single customer has. "
+            f"Name the outcome to model, e.g. outcome={trial.primary!r}.",
+            code="METRIC_KIND",
+            column=trial.primary,
+        )
+    return trial.primary
 
 
 def _entrants(learners: Iterable[Entrant], *, seed: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.experiment import Experiment
 from uplift.files import file_digest
-from uplift.sizing.plan import Design
+from uplift.sizing.result import Design
 from uplift.suite import Suite
 from uplift.table import Result, Table
 

@@ -2,20 +2,22 @@
 
 Tests are two-sided, guardrails one-sided against their margin. The error allowed to the whole
 family (treatments × primary and secondary metrics) is divided equally among its tests, which is
-Holm's first and hardest step; so the power stated here is never too high.
+Holm's first and hardest step; so the power stated here is never too high. A treatment is scaled
+when a success metric is proven and every guardrail holds, so each test is planned with the power
+1 - (1 - power) / (guardrails + 1).
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-import numpy as np
-from scipy import stats
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from uplift.errors import DefinitionError
 from uplift.experiment import Arm, Experiment, PlannedMetric
-from uplift.inference.power import bernoulli_variance, detectable_effect, power_of, required_units
+from uplift.inference.power import bernoulli_variance
+from uplift.inference.power_rules import error_per_test, power_per_test
 from uplift.sizing.baseline import Baseline
+from uplift.sizing.looks import Look, look_days, look_table, planned_looks
+from uplift.sizing.proof import Proof
 from uplift.table import format_value
 
 HOLDOUT_SHARES = (0.5, 0.2, 0.1, 0.05, 0.01)  # control shares worth comparing
@@ -33,6 +35,11 @@ class Answer:
     power           probability of proving the sought effect (of a guardrail: of proving that the
                     margin is kept when there is no harm)
     n_needed        units of the whole experiment that would give the wanted power
+    wanted_power    of this test, so that the whole rule has the power wanted of the design
+    inflation       units that the plan's looks cost, over those of one look
+    n_clusters      clusters in both arms, where clusters are drawn and history shows their size
+    n_effective     independent units that the arms' members are worth, where clusters are drawn
+    looks           every planned reading
     """
 
     metric: str
@@ -49,6 +56,10 @@ class Answer:
     power: float | None
     n_needed: int | None
     wanted_power: float
+    inflation: float = 1.0
+    n_clusters: int | None = None
+    n_effective: int | None = None
+    looks: tuple[Look, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -108,12 +119,6 @@ class Comparison:
         return n_control, n_treatment
 
     @property
-    def confidence(self) -> float:
-        """Of one two-sided test with the same bound: a guardrail's is one-sided and not divided."""
-        planned = self.experiment.analysis.confidence
-        return 2 * planned - 1 if self.role == GUARDRAIL else one_test_confidence(self.experiment)
-
-    @property
     def sought(self) -> float | None:
         """The effect worth acting on, or the margin, in the metric's unit."""
         if self.role == GUARDRAIL:
@@ -138,12 +143,36 @@ class Comparison:
             )
         return bernoulli_variance(mean) * self.baseline.factor
 
+    @cached_property
+    def proof(self) -> Proof:
+        """The test, with the variances under the effect that is sought."""
+        guardrail = self.role == GUARDRAIL
+        alpha = 1 - (
+            self.experiment.analysis.confidence
+            if guardrail
+            else one_test_confidence(self.experiment)
+        )
+        clusters = self.baseline.clusters
+        return Proof(
+            control_variance=self.baseline.variance,
+            treatment_variance=self.treated_variance,
+            shares=self.shares,
+            n_units=self.n_units,
+            alpha=alpha,
+            sides=1 if guardrail else 2,
+            looks=planned_looks(self.experiment),
+            cluster_size=None if clusters is None else clusters.mean_size,
+        )
+
     def answer(self) -> Answer:
         """The answer this comparison can give."""
         n_control, n_treatment = self.counts
-        mde = _detectable(self.baseline, self.counts, self.confidence, self.wanted_power)
+        power, sought = self.test_power, self.sought
+        mde = self.proof.at_control_variance().detectable(power)
         money = self.experiment.money
         is_value = self.planned.metric.column == money.value
+        clusters = self.baseline.clusters
+        drawn = n_control + n_treatment
         return Answer(
             metric=self.planned.metric.key,
             role=self.role,
@@ -155,42 +184,35 @@ class Comparison:
             mde=mde,
             mde_relative=mde / self.baseline.mean if self.baseline.mean > 0 else None,
             mde_money=mde * money.margin_rate if is_value else None,
-            sought_effect=self.sought,
-            power=self._power(),
-            n_needed=self._needed(),
-            wanted_power=self.wanted_power,
+            sought_effect=sought,
+            power=self.proof.power(sought) if sought else None,
+            n_needed=self.proof.units_needed(sought, power) if sought else None,
+            wanted_power=power,
+            inflation=self.proof.inflation(power),
+            n_clusters=None if clusters is None else round(drawn / clusters.mean_size),
+            n_effective=None if clusters is None else round(drawn / self.baseline.design_effect),
+            looks=self._looks(),
         )
 
-    def _power(self) -> float | None:
-        if not self.sought:
-            return None
-        n_control, n_treatment = self.counts
-        if self.role == GUARDRAIL:
-            error = np.sqrt(self.baseline.variance * (1 / n_control + 1 / n_treatment))
-            bound = stats.norm.ppf(self.experiment.analysis.confidence)
-            return float(stats.norm.cdf(self.sought / error - bound)) if error > 0 else 1.0
-        return power_of(
-            self.sought,
-            n_control=n_control,
-            n_treatment=n_treatment,
-            control_variance=self.baseline.variance,
-            treatment_variance=self.treated_variance,
-            confidence=self.confidence,
+    @property
+    def test_power(self) -> float:
+        """Power of this test so that the whole rule has the wanted one."""
+        return power_per_test(
+            self.wanted_power, n_guardrails=len(self.experiment.metrics.guardrails)
         )
 
-    def _needed(self) -> int | None:
-        if not self.sought:
-            return None
-        needed = required_units(
-            self.sought,
-            control_share=self.shares[0],
-            treatment_share=self.shares[1],
-            control_variance=self.baseline.variance,
-            treatment_variance=self.treated_variance,
-            confidence=self.confidence,
-            power=self.wanted_power,
+    def _looks(self) -> tuple[Look, ...]:
+        return tuple(
+            look_table(
+                self.proof.looks,
+                look_days(self.experiment),
+                alpha=self.proof.alpha,
+                sides=self.proof.sides,
+                std_error=self.proof.at_control_variance().std_error,
+                power=self.test_power,
+                sought=self.sought,
+            )
         )
-        return math.ceil(needed)
 
 
 @dataclass(frozen=True)
@@ -210,30 +232,25 @@ def n_tests(experiment: Experiment) -> int:
 
 def one_test_confidence(experiment: Experiment) -> float:
     """Confidence of one test when the family's error is divided equally."""
-    return 1 - (1 - experiment.analysis.confidence) / n_tests(experiment)
+    n_success = 1 + len(experiment.metrics.secondary)
+    return 1 - error_per_test(
+        1 - experiment.analysis.confidence,
+        n_success=n_success,
+        n_treatments=len(experiment.treatments),
+    )
 
 
 def holdout_options(
     experiment: Experiment, baseline: Baseline, *, n_units: int, power: float
 ) -> Iterator[HoldoutOption]:
     """The primary metric under other control shares, treatments keeping their proportions."""
-    treated = 1 - experiment.arms[0].share
-    smallest = float(min(arm.share for arm in experiment.treatments) / treated)
+    planned = experiment.metrics.primary
+    smallest = min(experiment.treatments, key=lambda arm: arm.share)
+    comparison = Comparison(experiment, "primary", planned, baseline, smallest, n_units, power)
+    part = float(smallest.share / (1 - experiment.arms[0].share))
     for share in HOLDOUT_SHARES:
-        counts = round(n_units * share), round(n_units * (1 - share) * smallest)
-        if min(counts) >= 2:
-            mde = _detectable(baseline, counts, one_test_confidence(experiment), power)
+        proof = replace(comparison.proof.at_control_variance(), shares=(share, (1 - share) * part))
+        if min(proof.counts) >= 2:
+            mde = proof.detectable(comparison.test_power)
             relative = mde / baseline.mean if baseline.mean > 0 else None
-            yield HoldoutOption(share, counts[0], mde, relative)
-
-
-def _detectable(
-    baseline: Baseline, counts: tuple[int, int], confidence: float, power: float
-) -> float:
-    return detectable_effect(
-        n_control=counts[0],
-        n_treatment=counts[1],
-        control_variance=baseline.variance,
-        confidence=confidence,
-        power=power,
-    )
+            yield HoldoutOption(share, proof.counts[0], mde, relative)
