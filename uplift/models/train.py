@@ -84,7 +84,8 @@ def train(
                made of are cross-fitted too
     n_threads  changes the time only, never a number
 
-    Refused: METRIC_KIND (a primary ratio is no number per customer), LEARNER_UNKNOWN, LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
+    Refused: METRIC_KIND (a primary ratio is no number per customer), LEARNER_UNKNOWN,
+    LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
     ARM_TOO_SMALL, LEAK_TREATMENT, LEAK_OUTCOME and what `Encoder.fit` refuses.
     """
     entrants = _entrants(learners, seed=seed)
