@@ -89,16 +89,20 @@ def calendar(first: Day = None, last: Day = None, root: Root = HERE, as_json: Js
 
 
 @app.command()
-def overlaps(root: Root = HERE, as_json: Json = False) -> int:
+def overlaps(
+    units: Annotated[bool, typer.Option(help="Count the units that are assigned in both.")] = False,
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
     """Show which sealed experiments run at the same time; exit 1 when two of them conflict.
 
-    Example: `uplift overlaps`
+    Example: `uplift overlaps --units`
     """
     from uplift.registry.registry import Registry
 
-    found = Registry(root / "experiments").overlaps()
+    found = Registry(root / "experiments").overlaps(count_units=units)
     show(found, as_json=as_json)
-    return 1 if found.conflicts else 0
+    return 1 if found.conflicts else verdict(found.checks)
 
 
 @app.command()
