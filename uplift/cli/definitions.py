@@ -105,13 +105,18 @@ def overlaps(
     return 1 if found.conflicts else verdict(found.checks)
 
 
+Suppressed = Annotated[
+    Path | None, typer.Option(help="The suppression file: who asked not to be contacted.")
+]
+Wave = Annotated[str | None, typer.Option(help="The wave; by default the one that opened last.")]
+
+
 @app.command()
 def eligible(
     unit: Annotated[str, typer.Argument(help="Id of the customer.")],
     campaign: Annotated[str, typer.Argument(help="Experiment id.")],
-    suppressed: Annotated[
-        Path | None, typer.Option(help="Who asked not to be contacted: a table with `unit`.")
-    ] = None,
+    suppressed: Suppressed = None,
+    wave: Wave = None,
     root: Root = HERE,
     as_json: Json = False,
 ) -> int:
@@ -121,9 +126,30 @@ def eligible(
     """
     from uplift.eligibility import eligible as ask
 
-    answer = ask(unit, campaign, root=root / "experiments", suppressed=suppressed)
+    answer = ask(unit, campaign, root=root / "experiments", wave=wave, suppressed=suppressed)
     show(answer, as_json=as_json)
     return 0 if answer.eligible else 1
+
+
+@app.command(name="do-not-contact")
+def do_not_contact(
+    campaign: Annotated[str, typer.Argument(help="Experiment id.")],
+    file: Annotated[Path, typer.Argument(help="CSV to write: unit, reasons.")],
+    suppressed: Suppressed = None,
+    wave: Wave = None,
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
+    """Write whom a campaign may not contact, for a sender that makes its own list.
+
+    Example: `uplift do-not-contact spring_voucher held_out.csv --suppressed suppression.csv`
+    """
+    from uplift.eligibility import write_do_not_contact
+
+    folder = root / "experiments"
+    result = write_do_not_contact(file, campaign, root=folder, wave=wave, suppressed=suppressed)
+    show(result, as_json=as_json, wrote=(file,))
+    return 0
 
 
 @app.command()
