@@ -89,25 +89,34 @@ def calendar(first: Day = None, last: Day = None, root: Root = HERE, as_json: Js
 
 
 @app.command()
-def overlaps(root: Root = HERE, as_json: Json = False) -> int:
+def overlaps(
+    units: Annotated[bool, typer.Option(help="Count the units that are assigned in both.")] = False,
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
     """Show which sealed experiments run at the same time; exit 1 when two of them conflict.
 
-    Example: `uplift overlaps`
+    Example: `uplift overlaps --units`
     """
     from uplift.registry.registry import Registry
 
-    found = Registry(root / "experiments").overlaps()
+    found = Registry(root / "experiments").overlaps(count_units=units)
     show(found, as_json=as_json)
-    return 1 if found.conflicts else 0
+    return 1 if found.conflicts else verdict(found.checks)
+
+
+Suppressed = Annotated[
+    Path | None, typer.Option(help="The suppression file: who asked not to be contacted.")
+]
+Wave = Annotated[str | None, typer.Option(help="The wave; by default the one that opened last.")]
 
 
 @app.command()
 def eligible(
     unit: Annotated[str, typer.Argument(help="Id of the customer.")],
     campaign: Annotated[str, typer.Argument(help="Experiment id.")],
-    suppressed: Annotated[
-        Path | None, typer.Option(help="Who asked not to be contacted: a table with `unit`.")
-    ] = None,
+    suppressed: Suppressed = None,
+    wave: Wave = None,
     root: Root = HERE,
     as_json: Json = False,
 ) -> int:
@@ -117,9 +126,30 @@ def eligible(
     """
     from uplift.eligibility import eligible as ask
 
-    answer = ask(unit, campaign, root=root / "experiments", suppressed=suppressed)
+    answer = ask(unit, campaign, root=root / "experiments", wave=wave, suppressed=suppressed)
     show(answer, as_json=as_json)
     return 0 if answer.eligible else 1
+
+
+@app.command(name="do-not-contact")
+def do_not_contact(
+    campaign: Annotated[str, typer.Argument(help="Experiment id.")],
+    file: Annotated[Path, typer.Argument(help="CSV to write: unit, reasons.")],
+    suppressed: Suppressed = None,
+    wave: Wave = None,
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
+    """Write whom a campaign may not contact, for a sender that makes its own list.
+
+    Example: `uplift do-not-contact spring_voucher held_out.csv --suppressed suppression.csv`
+    """
+    from uplift.eligibility import write_do_not_contact
+
+    folder = root / "experiments"
+    result = write_do_not_contact(file, campaign, root=folder, wave=wave, suppressed=suppressed)
+    show(result, as_json=as_json, wrote=(file,))
+    return 0
 
 
 @app.command()
