@@ -6,7 +6,7 @@ them. What the paths of this package cannot meet yet:
 B06  the offer to aggregate is words: no function adds up the rows of a unit
 B07  the override that drops both rows of a torn unit does not exist; the refusal says to do so
 B10  there is no `trim`; a blank around an id is always refused
-B11  nothing is exported for a spreadsheet yet; `require_exportable` stands ready for it
+B11  by command: with the other cases of exports, in tests/export
 B24  there is no flag that leaves early rows out; the refusal says to do so
 B57  by command: the files of a suite are compared with their digests before anything is ranked
 B59  by command: `uplift train` always leaves units out, so its suites cannot overlap

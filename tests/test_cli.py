@@ -13,7 +13,7 @@ from uplift.experiment import load_experiment
 from uplift.files import file_digest
 
 N_CUSTOMERS = 1_500
-COMMANDS = [command.callback.__name__ for command in app.registered_commands]
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
 
 
 @pytest.fixture(scope="module")

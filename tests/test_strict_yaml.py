@@ -1,6 +1,8 @@
 """Definitions are read strictly: nothing in them can mean two things."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uplift.errors import DefinitionError
 from uplift.strict_yaml import parse_yaml, read_yaml
@@ -53,3 +55,38 @@ def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DefinitionError, match=r"no\.yaml") as error:
         read_yaml(tmp_path / "no.yaml")
     assert error.value.code == "FILE_MISSING"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line"),
+    [
+        ("a: 1\n? [x, y]\n: 2", "YAML_INVALID", 2),
+        ("a: 1\nb: 2017-13-45T00:00:00", "YAML_INVALID", 2),
+        ("a: " + "9" * 5_000, "YAML_INVALID", 1),
+        ("a: 1\nb: 12:30", "YAML_AMBIGUOUS", 2),  # 750 to readers of YAML 1.1
+        ("a: 0x1F", "YAML_AMBIGUOUS", 1),
+        ("a: 1_000", "YAML_AMBIGUOUS", 1),
+        ("a: 1\nb: \x07", "YAML_INVALID", 2),
+        ("%YAML 1.1\n---\na: 1", "YAML_TAG", 1),
+        ("a: 1\n---\nb: 2", "YAML_INVALID", 2),
+        ("\n".join("  " * i + f"k{i}:" for i in range(100)), "YAML_TOO_DEEP", 21),
+        ("- " * 3_000 + "x", "YAML_TOO_DEEP", 1),
+        ("[" * 200_000, "YAML_TOO_DEEP", 1),
+        ("{a: " * 100_000, "YAML_TOO_DEEP", 1),
+    ],
+)
+def test_no_text_reaches_the_reader_that_would_break_it(text, code, line):
+    with pytest.raises(DefinitionError, match=rf"line {line}:") as error:
+        parse_yaml(text)
+    assert error.value.code == code
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab:-[]{}!&*?'\"#|>%@ \n\t0123.,~<", max_size=60))
+def test_any_text_is_read_or_refused_with_a_code(text):
+    refused = None
+    try:
+        parse_yaml(text)
+    except DefinitionError as error:
+        refused = error
+    assert refused is None or (refused.code.startswith("YAML_") and "line" in str(refused))

@@ -6,7 +6,7 @@ Commands and the demo call these methods; notebooks may, or use the rooms one by
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from uplift.adoption import require_sent_as_assigned, require_trustworthy
+from uplift.amendments import Amendment
 from uplift.analysis.analyse import analyse
 from uplift.analysis.report import AnalysisReport
 from uplift.assigned import FIRST, Assigned
@@ -25,13 +27,17 @@ from uplift.contacts.policy import ContactPolicy, load_policy
 from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
-from uplift.experiment import DEFINITION_FILE, Experiment, load_experiment
+from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE, Experiment, load_experiment
+from uplift.export.export import export_wave, export_withdrawals
+from uplift.export.job import ExportOptions
+from uplift.export.report import ExportReport
 from uplift.files import whole_file, write_text
-from uplift.frames import read_frame, write_parquet
+from uplift.frames import UNIT, read_frame, write_parquet
+from uplift.metrics import MetricCatalogue
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
-from uplift.registry.lineage import child_of
+from uplift.registry.lineage import child_of, child_text
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
@@ -64,7 +70,7 @@ POLICY_FILE = "contact_policy.yaml"
 NEXT_COMMAND = {
     "draft": "uplift seal",
     "sealed": "uplift assign",
-    "assigned": "uplift ingest",
+    "assigned": "uplift export",
     "live": "uplift ingest",
     "maturing": "uplift analyse",
     "read": "uplift evaluate",
@@ -232,15 +238,68 @@ class Campaign:
         now = self._lists(table, datetime.now(UTC), **lists)
         return self.assigned.ramp(exposure_share, table, now, why=why)
 
-    def adopt(self, assigned: Any, customers: Any) -> AssignmentReport:
-        """Take over an assignment that was drawn elsewhere, after the same checks."""
+    def adopt(self, assigned: Any, customers: Any, *, sent: Any = None) -> AssignmentReport:
+        """Take over an assignment that was drawn elsewhere, after the same checks.
+
+        sent  contacts made already, one row each, if there are any
+        Errors: those of `checked_assignment`; SRM, BALANCE, EXPOSED_UNASSIGNED, CONTROL_EXPOSED.
+        """
         self._require_state("adopt", "sealed")
         table = read_frame(customers, what="customers")
         drawn = checked_assignment(self.experiment, assigned)
+        if sent is not None:
+            require_sent_as_assigned(drawn, sent)
         report = assignment_report(self.experiment, drawn, table)
+        require_trustworthy(report)
         self._keep_assignment(drawn, table, report)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
+
+    def export(
+        self,
+        suppression: Any,
+        *,
+        wave: str | None = None,
+        as_of: str | date | datetime | None = None,
+        options: ExportOptions | None = None,
+    ) -> ExportReport:
+        """The lists of a wave, one per channel, with manifest and proof → export/<wave>/<channel>/.
+
+        Opt-outs in the suppression list are left out, and so is whoever the experiments that this
+        one excludes hold out. The first export makes the experiment live.
+        """
+        return export_wave(
+            self.experiment,
+            self._assignment(wave),
+            suppression=suppression,
+            registry=self.registry,
+            folder=self.folder,
+            as_of=as_of,
+            wave=wave,
+            options=self._options(options, wave),
+            who=self.who,
+        )
+
+    def export_withdrawals(
+        self,
+        suppression: Any,
+        *,
+        wave: str | None = None,
+        as_of: str | date | datetime | None = None,
+        options: ExportOptions | None = None,
+    ) -> ExportReport:
+        """Who opted out since the lists were exported → export/<wave>/<channel>-delta-<n>/."""
+        return export_withdrawals(
+            self.experiment,
+            pd.concat([table[[UNIT]] for table in self._assignments()], ignore_index=True),
+            suppression=suppression,
+            registry=self.registry,
+            folder=self.folder,
+            as_of=as_of,
+            wave=wave,
+            options=options,
+            who=self.who,
+        )
 
     def ingest(self, outcomes: Any) -> Trial:
         """Check and keep the outcomes of the assigned units → outcomes.parquet."""
@@ -267,7 +326,7 @@ class Campaign:
         """
         schedule = self.experiment.schedule
         read_at = datetime.now(UTC) if as_of is None else schedule.moment(as_of)
-        return analyse(
+        report = analyse(
             self.experiment,
             self.read("assign"),
             self.read("ingest"),
@@ -275,6 +334,7 @@ class Campaign:
             missing=self.missing,
             as_of=min(read_at, schedule.closes_at),
         )
+        return replace(report, amendments=self.registry.amendments(self.experiment.id))
 
     def analyse(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
         """Read the experiment by its sealed plan → analysis.json.
@@ -283,7 +343,7 @@ class Campaign:
         """
         self._require_state("analyse", "maturing")
         report = self.reading(as_of=as_of)
-        self._keep("analyse", report)
+        self._keep("analyse", replace(report, amendments=self._amended_before_reading(report)))
         if report.provisional:
             self._record("analyse")
         else:
@@ -362,12 +422,14 @@ class Campaign:
         """
         entry = self.registry.entry(self.experiment.id)
         decided = position(entry.state) >= position("decided")
+        report = self.reading() if decided else None
         child = child_of(
             self.experiment,
             new_id,
             state=entry.state,
             decision=entry.decision,
-            effects=self.reading().relative_effects() if decided else {},
+            effects=report.relative_effects() if report else {},
+            best_arm=report.best_arm if report else None,
         )
         file = self.folder.parent / child.id / DEFINITION_FILE
         if file.exists():
@@ -375,7 +437,9 @@ class Campaign:
                 f"{file} is there already and is not replaced. Choose another id.",
                 code="FILE_EXISTS",
             )
-        write_text(child.to_yaml(), file)
+        metrics = self.folder.parent / CATALOGUE_FILE
+        catalogue = MetricCatalogue.load(metrics) if metrics.is_file() else None
+        write_text(child_text(child, str(entry.decision), catalogue), file)
         return file
 
     # Files and states.
@@ -411,6 +475,29 @@ class Campaign:
             return load_policy(file, experiment=self.experiment)
         return ContactPolicy.for_experiment(self.experiment)
 
+    def _assignments(self) -> list[pd.DataFrame]:
+        """Every table of the assignment, when their bytes are still those that were fixed."""
+        self._require_state("export", "assigned")
+        names = ["assign" if path.name == FIRST else path.stem for path in self.assigned.files]
+        paths = [self.registry.artefact(self.experiment.id, name) for name in names]
+        return [read_frame(path, what="assignment") for path in paths]
+
+    def _assignment(self, wave: str | None) -> pd.DataFrame:
+        """The wave's own assignment where there is one, else the first, with its ramp-ups."""
+        self._assignments()
+        own = wave is not None and (self.folder / f"assignment_{wave}.parquet").is_file()
+        return self.assigned.wave(wave) if own and wave else self.assigned.table()
+
+    def _options(self, given: ExportOptions | None, wave: str | None) -> ExportOptions:
+        """The options of an export, with customers and held-out units from the folders."""
+        options = given or ExportOptions()
+        own = self.folder / f"customers_{wave}.parquet"
+        path = own if own.is_file() else self.path("customers", need="assign")
+        customers = read_frame(path, what="customers")
+        opens_at = self.experiment.schedule.window(wave).opens_at
+        lists = self._lists(customers, opens_at, excluded=options.held_out)
+        return replace(options, held_out=lists.excluded, customers=customers)
+
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""
         return distinct_customers(customers, cluster=self.experiment.cluster)
@@ -444,6 +531,12 @@ class Campaign:
         self._keep("customers", self._distinct(customers))
         self._keep("assign", assigned)
         self._write("assignment", report)
+
+    def _amended_before_reading(self, report: AnalysisReport) -> tuple[Amendment, ...]:
+        """Amendments by the time of the final reading: its file stays as it was written then."""
+        trail = self.registry.history(self.experiment.id).rows
+        read = next((row.seq for row in trail if row.to_state == "read"), None)
+        return tuple(one for one in report.amendments if read is None or one.seq < read)
 
     def _write(self, step: str, result: Result) -> None:
         write_text(result.to_json(), self.path(step))

@@ -1,32 +1,53 @@
 """May this customer be contacted by this campaign? An answer for senders outside the project.
 
-Read from the files of the project; what cannot be read or was changed is an error, never a yes.
+Read from files whose bytes the registry knows. What cannot be read, was changed or is too old is an
+error, never a yes.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from uplift.errors import DataError
-from uplift.experiment import CONTROL
-from uplift.frames import UNIT, clean_units, read_frame
+from uplift.assignment.hashing import in_its_layer
+from uplift.audience import eligible as in_audience
+from uplift.errors import DataError, StateError
+from uplift.experiment import CONTROL, Experiment
+from uplift.export.suppression import (
+    ALL_CHANNELS,
+    MAX_AGE_HOURS,
+    Suppression,
+    read_suppression,
+    refused,
+)
+from uplift.files import write_bytes
+from uplift.frames import UNIT, clean_units, read_frame, require_exportable, rows_by_id
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
+from uplift.schedule import Window
 from uplift.table import Column, Result, Table
 
 REASONS = {
-    "not assigned": "not in the campaign's list, so not in its audience",
+    "not in the audience": "not in the campaign's audience, or not among its customers",
+    "outside the layer": "in another part of the campaign's layer",
+    "not drawn": "in the audience and without an arm: by a cap, the exposure, or another holdout",
     "control": "held out by the campaign's own control",
     "excluded": "held out by another experiment's control, e.g. the universal one",
     "suppressed": "asked not to be contacted",
     "not live": "the campaign is not open for contacts",
-    "window closed": "the campaign's last response window has closed",
+    "not open yet": "the wave has not begun",
+    "window closed": "the wave's response window has closed",
 }
+CURRENT = "assign"  # what the registry calls the first draw
+
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, repr=False)
@@ -48,20 +69,37 @@ class Eligibility(Result):
         return Table(f"Eligible for {self.campaign}", columns, [(self.eligible, self.arm, words)])
 
 
+@dataclass(frozen=True, repr=False)
+class DoNotContact(Result):
+    """A list that was written for a sender: whom a campaign may not contact, and why."""
+
+    campaign: str
+    n_asked: int
+    n_listed: int
+    reasons: dict[str, int]
+    sha256: str
+
+    def table(self) -> Table:
+        """Customers by reason; one may have several."""
+        rows = [(name, REASONS[name], count) for name, count in self.reasons.items()]
+        columns = (Column("reason"), Column("meaning"), Column("customers", kind="count"))
+        note = f"{self.n_listed:,} of {self.n_asked:,} customers may not be contacted."
+        return Table(f"Not to be contacted by {self.campaign}", columns, rows, note=note)
+
+
 def eligible(
     unit: str,
     campaign: str,
     *,
     root: str | Path = "experiments",
+    wave: str | None = None,
     suppressed: Any = None,
     as_of: datetime | None = None,
 ) -> Eligibility:
-    """Whether a campaign may contact a unit now, or as of a time in UTC.
-
-    suppressed  any table with `unit`: who asked not to be contacted
-    Errors: those of ids, EXPERIMENT_UNKNOWN, ARTEFACT_UNKNOWN (not assigned yet), FILE_CHECKSUM.
-    """
-    table = eligible_units([unit], campaign, root=root, suppressed=suppressed, as_of=as_of)
+    """Whether a campaign may contact a unit now, or as of a time in UTC. See `eligible_units`."""
+    table = eligible_units(
+        [unit], campaign, root=root, wave=wave, suppressed=suppressed, as_of=as_of
+    )
     row = table.iloc[0]
     reasons = tuple(row["reasons"].split(", ")) if row["reasons"] else ()
     arm = None if pd.isna(row["arm"]) else str(row["arm"])
@@ -73,44 +111,129 @@ def eligible_units(
     campaign: str,
     *,
     root: str | Path = "experiments",
+    wave: str | None = None,
     suppressed: Any = None,
     as_of: datetime | None = None,
 ) -> pd.DataFrame:
     """The answers for many units: unit, eligible, arm, reasons (separated by commas).
 
-    Those who are not eligible are a do-not-contact list for any sender. Errors: as `eligible`.
+    wave        the one that has opened last, when not given
+    suppressed  who asked not to be contacted: a suppression file as an export takes it (no older
+                than a day), or any table with `unit`
+
+    Errors: those of ids, EXPERIMENT_UNKNOWN, ARTEFACT_UNKNOWN (not assigned yet), WAVE_UNKNOWN,
+    FILE_CHECKSUM, SUPPRESSION_STALE.
     """
     asked = clean_units(pd.Series(list(units), name=UNIT, dtype="str"), what="units asked for")
-    registry = Registry(root)
+    registry, now = Registry(root), as_of or datetime.now(UTC)
     entry, experiment = registry.entry(campaign), registry.definition(campaign)
-    assigned, now = _arms(registry, campaign), as_of or datetime.now(UTC)
-    against = {
-        "not assigned": ~asked.isin(assigned.index),
-        "control": asked.map(assigned).eq(CONTROL),
+    window = _window(experiment, wave, now)
+    arm = _looked_up(asked, _assignment(registry, campaign, window.wave))
+    flags = {
+        **_absent(registry, experiment, window.wave, asked[arm.isna()]),
+        "control": arm.eq(CONTROL),
         "excluded": asked.isin(set(_held_out(registry, experiment.assignment.excludes, now))),
-        "suppressed": asked.isin(_suppressed(suppressed)),
+        "suppressed": _suppressed(suppressed, asked, arm, experiment, now),
         "not live": position(entry.state) > position("maturing"),
-        "window closed": now >= experiment.schedule.closes_at,
+        "not open yet": now < window.opens_at,
+        "window closed": now >= window.closes_at,
     }
-    flags = pd.DataFrame(
-        {name: pd.Series(value, index=asked.index) for name, value in against.items()}
-    )
-    reasons = [", ".join(flags.columns[row]) for row in flags.to_numpy(dtype=bool)]
+    against = pd.DataFrame({name: pd.Series(f, index=asked.index) for name, f in flags.items()})
+    against = against.astype("boolean").fillna(False).astype(bool)
+    reasons = [", ".join(against.columns[row]) for row in against.to_numpy(dtype=bool)]
     return pd.DataFrame(
         {
             UNIT: asked,
-            "eligible": ~flags.any(axis=1),
-            "arm": asked.map(assigned),
+            "eligible": ~against.any(axis=1),
+            "arm": arm,
             "reasons": pd.Series(reasons, index=asked.index, dtype="str"),
         }
     )
 
 
-def _arms(registry: Registry, experiment_id: str) -> pd.Series:
-    """Arm by unit, from the assignment whose bytes the registry knows."""
-    path = registry.artefact(experiment_id, "assign")
-    table = read_frame(path, what="assignment", require=["arm"])
-    return table.set_index(UNIT)["arm"]
+def write_do_not_contact(
+    path: str | Path, campaign: str, *, root: str | Path = "experiments", **asked: Any
+) -> DoNotContact:
+    """Everybody among the campaign's customers whom it may not contact → CSV: unit, reasons.
+
+    A sender drops these from whatever list it has made itself. Options and errors: those of
+    `eligible_units`; ID_FORMULA.
+    """
+    customers = read_frame(Registry(root).artefact(campaign, "customers"), what="customers")
+    answers = eligible_units(customers[UNIT].tolist(), campaign, root=root, **asked)
+    listed = answers.loc[~answers["eligible"], [UNIT, "reasons"]].sort_values(UNIT)
+    require_exportable(listed[UNIT], what="do-not-contact list")
+    content = listed.to_csv(index=False, lineterminator="\n").encode()
+    counts = pd.Series(
+        list(itertools.chain.from_iterable(r.split(", ") for r in listed["reasons"])), dtype="str"
+    ).value_counts()
+    return DoNotContact(
+        campaign=campaign,
+        n_asked=len(answers),
+        n_listed=len(listed),
+        reasons={name: int(counts[name]) for name in REASONS if name in counts},
+        sha256=write_bytes(content, path),
+    )
+
+
+def _window(experiment: Experiment, wave: str | None, now: datetime) -> Window:
+    if wave is not None:
+        return experiment.schedule.window(wave)
+    windows = experiment.schedule.windows
+    return next((one for one in reversed(windows) if one.opens_at <= now), windows[0])
+
+
+def _assignment(registry: Registry, campaign: str, wave: str | None = None) -> pd.DataFrame:
+    """The wave's own assignment where there is one, else the first, with its ramp-ups."""
+    own = None if wave is None else _known(registry, campaign, f"assignment_{wave}")
+    if own is not None:
+        return _arms(own)
+    names = (f"assignment_ramp_{number}" for number in itertools.count(2))
+    ramps = itertools.takewhile(bool, (_known(registry, campaign, name) for name in names))
+    parts = [_arms(path) for path in (registry.artefact(campaign, CURRENT), *ramps) if path]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _known(registry: Registry, campaign: str, name: str) -> Path | None:
+    """A recorded file; None when none is recorded, an error when its bytes have changed."""
+    try:
+        return registry.artefact(campaign, name)
+    except StateError as error:
+        if error.code == "ARTEFACT_UNKNOWN":
+            return None
+        raise
+
+
+def _arms(path: Path) -> pd.DataFrame:
+    return read_frame(path, what="assignment", require=["arm"])[[UNIT, "arm"]]
+
+
+def _looked_up(asked: pd.Series, assigned: pd.DataFrame) -> pd.Series:
+    """Arm of each unit asked for; missing when it has none."""
+    row = rows_by_id(asked, among=assigned[UNIT])
+    arms = assigned["arm"].astype("str").take(row).set_axis(asked.index)
+    return arms.where(row >= 0)
+
+
+def _absent(
+    registry: Registry, experiment: Experiment, wave: str, units: pd.Series
+) -> dict[str, Any]:
+    """Why units without an arm have none, as far as the customers of the draw tell."""
+    if units.empty:
+        return {}
+    own = _known(registry, experiment.id, f"customers_{wave}")
+    path = own or registry.artefact(experiment.id, "customers")
+    customers = read_frame(path, what="customers")
+    row = rows_by_id(units, among=customers[UNIT])
+    inside = (row >= 0) & in_audience(customers, experiment.audience)[row]
+    drawn_id = customers[experiment.cluster or UNIT].iloc[row]
+    outside = inside & ~in_its_layer(drawn_id.reset_index(drop=True), experiment)
+    flags = {
+        "not in the audience": ~inside,
+        "outside the layer": outside,
+        "not drawn": inside & ~outside,
+    }
+    return {name: pd.Series(flag, index=units.index) for name, flag in flags.items()}
 
 
 def _held_out(registry: Registry, excludes: Sequence[str], now: datetime) -> Iterator[str]:
@@ -119,18 +242,30 @@ def _held_out(registry: Registry, excludes: Sequence[str], now: datetime) -> Ite
         if registry.definition(experiment_id).rotation is not None:
             yield from control_units(registry, experiment_id, now)[UNIT]
             continue
-        arms = _arms(registry, experiment_id)
-        yield from arms.index[arms == CONTROL]
+        assigned = _assignment(registry, experiment_id)
+        yield from assigned.loc[assigned["arm"] == CONTROL, UNIT]
 
 
-def _suppressed(suppressed: Any) -> pd.Series:
+def _suppressed(
+    suppressed: Any, asked: pd.Series, arm: pd.Series, experiment: Experiment, now: datetime
+) -> Mask:
+    """Who refuses the channel of its arm; without an arm or a channel, any refusal counts."""
+    flags = np.zeros(len(asked), dtype=np.bool_)
     if suppressed is None:
-        return pd.Series(dtype="str")
-    table = read_frame(suppressed, what="suppression list")
-    if table.empty:
-        raise DataError(
-            "suppression list: it is empty. An empty list is taken for a broken one: leave it out "
-            "if nobody is suppressed.",
-            code="SUPPRESSION_STALE",
-        )
-    return table[UNIT]
+        return flags
+    if not isinstance(suppressed, str | Path | Suppression):
+        table = read_frame(suppressed, what="suppression list")
+        if table.empty:
+            raise DataError(
+                "suppression list: it is empty. An empty list is taken for a broken one: leave it "
+                "out if nobody is suppressed.",
+                code="SUPPRESSION_STALE",
+            )
+        return np.asarray(rows_by_id(asked, among=table[UNIT]) >= 0)
+    known = read_suppression(suppressed, as_of=now, max_age_hours=MAX_AGE_HOURS)
+    matches = known.matches(asked)
+    channels = arm.map({one.name: one.channel or ALL_CHANNELS for one in experiment.treatments})
+    for channel in channels.fillna(ALL_CHANNELS).unique():
+        mine = channels.fillna(ALL_CHANNELS).eq(channel).to_numpy()
+        flags |= mine & refused(matches, channel=channel, n_units=len(asked))
+    return flags

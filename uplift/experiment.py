@@ -26,8 +26,9 @@ from uplift.economics import Economics
 from uplift.errors import DefinitionError
 from uplift.metrics import Definition, Metric, MetricCatalogue, Slug, resolve_metric
 from uplift.schedule import Schedule
-from uplift.strict_yaml import DefinitionLike, Document, read_yaml, validate
+from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table, canonical_json, to_plain
+from uplift.violations import DefinitionLike, Document, validate
 
 CONTROL = "control"  # the one arm that every effect is measured against
 DEFINITION_FILE = "experiment.yaml"
@@ -71,7 +72,7 @@ Share = Annotated[
     AfterValidator(_share_in_range),
     WithJsonSchema({"type": ["number", "string"], "description": "0.25 or 1/4"}),
 ]
-Cost = Annotated[float, AfterValidator(_cost)]
+Cost = Annotated[float, Field(allow_inf_nan=True), AfterValidator(_cost)]  # the check has its code
 
 
 class Factor(Definition):
@@ -442,9 +443,19 @@ class Experiment(Result, Definition):
         ]
         return Table(self.title, columns, rows, note=f"Costs in {self.money.currency}.")
 
-    def to_yaml(self) -> str:
-        """The definition as YAML; `experiment_from` reads it back to an equal one."""
-        return yaml.safe_dump(to_plain(self), sort_keys=False, allow_unicode=True)
+    def to_yaml(self, *, catalogue: MetricCatalogue | None = None) -> str:
+        """The definition as YAML; `experiment_from` reads it back to an equal one.
+
+        catalogue  metrics that are cited by their key, where they are defined there as here
+        """
+        plain = to_plain(self.model_dump(exclude_defaults=True))
+        known = {metric.key: metric for metric in catalogue or ()}
+        parts = plain["metrics"]
+        listed = [*parts.get("secondary", ()), *parts.get("guardrails", ())]
+        for written, metric in zip([parts["primary"], *listed], self.all_metrics, strict=True):
+            if known.get(metric.key) == metric:
+                written["metric"] = metric.key
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
 
 def load_experiment(path: str | Path) -> Experiment:

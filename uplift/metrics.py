@@ -11,10 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from uplift.errors import DefinitionError
-from uplift.strict_yaml import DefinitionLike, Document, definition_error, read_yaml, validate
+from uplift.strict_yaml import read_yaml
+from uplift.violations import DefinitionLike, Document, definition_error, validate
 
 SLUG = re.compile(r"^[a-z][a-z0-9_]{0,62}\Z")  # \Z: `$` would let a line break through
 
@@ -30,23 +39,43 @@ def check_slug(value: str) -> str:
     return value
 
 
-Slug = Annotated[str, AfterValidator(check_slug)]
+Slug = Annotated[
+    str,
+    AfterValidator(check_slug),
+    WithJsonSchema({"type": "string", "pattern": r"^[a-z][a-z0-9_]{0,62}$"}),
+]
 
 
 class Definition(BaseModel):
     """What all definitions share: frozen once made, and nothing in them that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
     def __init__(self, **fields: Any) -> None:
         try:
             self.__pydantic_validator__.validate_python(fields, self_instance=self)
         except ValidationError as error:
             document = Document(type(self).__name__, fields, {})
-            raise definition_error(error, document) from error
+            raise definition_error(error, document, model=type(self)) from error
 
     # tells pydantic that this still is its own constructor, so nested definitions skip it
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_for_numbers(cls, given: Any) -> Any:
+        """`window_days: true` is a slip of the pen, not 1."""
+        for name, value in given.items() if isinstance(given, dict) else ():
+            entries = value if isinstance(value, list | tuple) else (value,)
+            field = cls.model_fields.get(str(name))
+            takes_it = field is None or "bool" in repr(field.annotation)
+            if not takes_it and any(isinstance(entry, bool) for entry in entries):
+                raise DefinitionLike(
+                    f"{name} is no truth value, got {value!r}. Write what it is, and quote text."
+                )
+        return given
 
 
 class Metric(Definition):

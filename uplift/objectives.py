@@ -14,8 +14,9 @@ from uplift.checks import Check
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 from uplift.metrics import Definition, Slug
-from uplift.strict_yaml import Document, read_yaml, validate
+from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table
+from uplift.violations import Document, validate
 
 FILE = "objectives.yaml"
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from uplift.errors import DefinitionError
 from uplift.metrics import Definition, Slug
-from uplift.strict_yaml import DefinitionLike
+from uplift.violations import DefinitionLike
 
 ONLY_WAVE = "send"  # the one wave of an experiment that declares none
 

@@ -1,41 +1,34 @@
 """YAML as definitions need it: safe, unambiguous, and with the line of every key kept for messages.
 
-Refused: tags, aliases, the same key twice, bare yes/no/on/off, numbers with a leading zero, files
-over the size or depth limit. What is left means the same to every reader.
+Refused: tags, aliases, the same key twice, bare yes/no/on/off, numbers that readers take for
+another base, files over the size or depth limit. What is left means the same to every reader.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from uplift.errors import DefinitionError
+from uplift.violations import Document, Path_, fault
 
 MAX_BYTES = 1_000_000  # a definition is written by a person
 MAX_DEPTH = 20
 AMBIGUOUS_WORD = re.compile(r"^(yes|no|on|off|y|n)$", re.IGNORECASE)
 LEADING_ZERO = re.compile(r"^[-+]?0\d")
-
-Path_ = tuple[str | int, ...]
-Model = TypeVar("Model", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Document:
-    """Parsed YAML and the line of each key."""
-
-    name: str
-    content: Any
-    lines: dict[Path_, int]
-
-    def line(self, path: Path_) -> int:
-        """Line of a key, or of the nearest key above it."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
+NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+PLAIN_NUMBER = re.compile(
+    r"^[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?$|^[-+]?\.(inf|nan)$", re.IGNORECASE
+)
+OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
 def read_yaml(path: str | Path) -> Document:
@@ -52,71 +45,72 @@ def parse_yaml(text: str | bytes, *, name: str = "definition") -> Document:
     """Parse YAML strictly; every refusal names file, line, what was found and what to do."""
     content = text.encode() if isinstance(text, str) else text
     if len(content) > MAX_BYTES:
-        raise _error(name, 1, "YAML_TOO_LARGE", f"the file is larger than {MAX_BYTES:,} bytes.")
+        raise fault(
+            name, 1, "YAML_TOO_LARGE", f"the file is larger than {MAX_BYTES:,} bytes. Split it."
+        )
     try:
         decoded = content.decode("utf-8")
-        _refuse_aliases(decoded, name)
-        root = yaml.compose(decoded, Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
-        raise _error(name, 1, "YAML_INVALID", "the file is not UTF-8. Save it as UTF-8.") from error
+        line = content[: error.start].count(b"\n") + 1
+        raise fault(
+            name, line, "YAML_INVALID", "the file is not UTF-8. Save it as UTF-8."
+        ) from error
+    try:
+        _refuse_tokens(decoded, name)
+        root = yaml.compose(decoded, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise _error(name, line, "YAML_INVALID", f"{problem}.") from error
+        raise _not_yaml(error, decoded, name) from error
     lines: dict[Path_, int] = {}
     value = None if root is None else _build(root, (), lines, name)
     return Document(name, value, lines)
 
 
-def validate(
-    model: type[Model], document: Document, *, context: dict[str, Any] | None = None
-) -> Model:
-    """A document as a definition; the first violation is raised with file, line and key."""
-    try:
-        return model.model_validate(document.content, context=context)
-    except ValidationError as error:
-        raise definition_error(error, document) from error
-
-
-def definition_error(error: ValidationError, document: Document) -> DefinitionError:
-    """The first violation pydantic found, in words that name file, line, key, value and remedy."""
-    first = error.errors(include_url=False)[0]
-    path = tuple(part for part in first["loc"])
-    key = ".".join(str(part) for part in path) or "definition"
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, DefinitionLike):
-        cause.__traceback__ = None  # pydantic's error would keep the caller's frames alive for ever
-        return _error(document.name, document.line(path), cause.code, f"{key}: {cause}")
-    found = first.get("input")
-    shown = "" if isinstance(found, dict | list) or found is None else f", got {found!r}"
-    return _error(
-        document.name, document.line(path), "DEFINITION_INVALID", f"{key}: {first['msg']}{shown}."
+def _not_yaml(error: yaml.YAMLError, text: str, name: str) -> DefinitionError:
+    mark = getattr(error, "problem_mark", None)
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return fault(
+            name, line, "YAML_INVALID", f"the character {error.character!r} is not allowed here."
+        )
+    line = mark.line + 1 if mark else 1
+    problem = getattr(error, "problem", None) or "this is not YAML"
+    return fault(
+        name,
+        line,
+        "YAML_INVALID",
+        f"{problem}. Check indentation, brackets and quotes on this line and the one above.",
     )
 
 
-class DefinitionLike(ValueError):
-    """Raised inside a definition's own checks, to carry a code through pydantic."""
-
-    def __init__(self, message: str, *, code: str = "DEFINITION_INVALID") -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def _refuse_aliases(text: str, name: str) -> None:
+def _refuse_tokens(text: str, name: str) -> None:
+    """Refuse what is dangerous before a tree is built: its size follows from the text's."""
+    depth = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         line = token.start_mark.line + 1
         if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
-            raise _error(name, line, "YAML_ALIAS", "aliases and anchors are not allowed.")
+            raise fault(
+                name,
+                line,
+                "YAML_ALIAS",
+                "aliases and anchors are not allowed. Write the value out, or quote it.",
+            )
         if isinstance(token, yaml.TagToken):
-            raise _error(name, line, "YAML_TAG", "tags (!…) are not allowed.")
+            raise fault(name, line, "YAML_TAG", "tags (!…) are not allowed. Remove it.")
+        if isinstance(token, yaml.DirectiveToken):
+            raise fault(name, line, "YAML_TAG", "directives (%…) are not allowed. Remove it.")
+        depth += isinstance(token, OPENING) - isinstance(token, CLOSING)
+        if depth > MAX_DEPTH:
+            raise fault(
+                name,
+                line,
+                "YAML_TOO_DEEP",
+                f"nested deeper than {MAX_DEPTH} levels. No definition needs that.",
+            )
 
 
 def _build(node: yaml.Node, path: Path_, lines: dict[Path_, int], name: str) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
-    if len(path) > MAX_DEPTH:
-        raise _error(name, line, "YAML_TOO_DEEP", f"nested deeper than {MAX_DEPTH} levels.")
     if isinstance(node, yaml.MappingNode):
         return _build_mapping(node, path, lines, name)
     if isinstance(node, yaml.SequenceNode):
@@ -129,34 +123,42 @@ def _build_mapping(
 ) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        key, line = key_node.value, key_node.start_mark.line + 1
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise fault(name, line, "YAML_INVALID", "a key must be one word, not a list or a map.")
+        key = key_node.value
         if key in result:
-            raise _error(name, line, "YAML_AMBIGUOUS", f"key {key!r} is there twice. Keep one.")
+            raise fault(name, line, "YAML_AMBIGUOUS", f"key {key!r} is there twice. Keep one.")
         lines[(*path, key)] = line
         result[key] = _build(value_node, (*path, key), lines, name)
     return result
 
 
 def _build_scalar(node: yaml.Node, line: int, name: str) -> Any:
-    plain = getattr(node, "style", None) is None
-    if plain and AMBIGUOUS_WORD.match(node.value):
-        raise _error(
-            name, line, "YAML_AMBIGUOUS", f"bare {node.value!r} may mean a truth value. Quote it."
-        )
-    if (
-        plain
-        and LEADING_ZERO.match(node.value)
-        and "." not in node.value
-        and "-" not in node.value[1:]
-    ):
-        raise _error(
+    if getattr(node, "style", None) is None:
+        for what in _two_meanings(node):
+            raise fault(name, line, "YAML_AMBIGUOUS", what)
+    try:
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+    except ValueError as error:  # 2017-13-01, or a number of thousands of digits
+        raise fault(
             name,
             line,
-            "YAML_AMBIGUOUS",
-            f"{node.value} may be read as octal. Quote it or drop the zero.",
+            "YAML_INVALID",
+            f"{node.value[:40]!r} looks like a date or a number and is none ({error}). "
+            "Correct it, or quote it.",
+        ) from error
+
+
+def _two_meanings(node: yaml.Node) -> Iterator[str]:
+    """What is wrong with a bare word or number that readers of YAML take differently."""
+    value = node.value
+    if AMBIGUOUS_WORD.match(value):
+        yield f"bare {value!r} may mean a truth value. Quote it."
+    if LEADING_ZERO.match(value) and "." not in value and "-" not in value[1:]:
+        yield f"{value} may be read as octal. Quote it or drop the zero."
+    if node.tag in NUMBER_TAGS and not PLAIN_NUMBER.match(value):
+        yield (
+            f"{value} is read as a number in another base. Write plain digits, such as 1000 or "
+            "0.25, or quote it."
         )
-    return yaml.SafeLoader("").construct_object(node, deep=True)
-
-
-def _error(name: str, line: int, code: str, what: str) -> DefinitionError:
-    return DefinitionError(f"{name}, line {line}: {what}", code=code)

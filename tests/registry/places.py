@@ -12,7 +12,14 @@ import psycopg
 
 from uplift.registry.contents import insert_rows
 from uplift.registry.registry import Registry
-from uplift.registry.tables import control_members, export_batches, export_lines, leases, metrics
+from uplift.registry.tables import (
+    control_members,
+    export_batches,
+    export_lines,
+    leases,
+    metrics,
+    withdrawals,
+)
 
 KINDS = ("sqlite", "postgresql")
 
@@ -93,10 +100,12 @@ def fill(registry: Registry) -> None:
         "channel": "email",
         "batch": "b1",
     }
+    withdrawal = {"batch": "b1", "unit": "u2", "channel": "", "experiment": experiment.id}
     lease = {"name": "export", "holder": "me", "fencing": 7, "expires_at": at}
     with registry._database.write("fill") as connection:
         insert_rows(connection, metrics, [metric])
         insert_rows(connection, control_members, [member])
         insert_rows(connection, export_batches, [batch])
         insert_rows(connection, export_lines, [line])
+        insert_rows(connection, withdrawals, [withdrawal])
         insert_rows(connection, leases, [lease])

@@ -5,6 +5,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from uplift.datasets.journey import complete_journey
 from uplift.errors import DefinitionError
 from uplift.experiment import load_experiment
-from uplift.registry.overlap import calendar_of, overlap_of, overlaps_among
+from uplift.registry.calendar import calendar_of
+from uplift.registry.overlap import circle_of, overlap_of, overlaps_among
 from uplift.registry.registry import Registry
 from uplift.table import to_plain
 
@@ -112,3 +114,50 @@ def test_the_calendar_shows_every_wave_in_its_weeks():
     assert [row[-1] for row in calendar.table().rows] == ["█████····", "····█████"]
     july = calendar_of([(run, "live")], last=date(2017, 7, 30))
     assert [row.wave for row in july.rows] == ["one"]
+
+
+def test_shared_units_are_counted_and_a_broken_layer_is_found(tmp_path):
+    registry = Registry(tmp_path)
+    for one, units in (
+        (in_layer("first", "0", "1/2"), ["a", "b", "c"]),
+        (in_layer("second", "1/2", "1"), ["c", "d"]),
+        (experiment("third"), ["a", "d", "e"]),
+        (experiment("fourth"), None),
+    ):
+        registry.seal(one, promise(one))
+        if units:
+            path = tmp_path / one.id / "assignment.parquet"
+            path.parent.mkdir()
+            pd.DataFrame({"unit": units}).to_parquet(path)
+            registry.advance(one.id, "assigned", artefacts={"assign": path})
+    found = registry.overlaps(count_units=True)
+    shared = {frozenset((p.first, p.second)): p.n_shared for p in found.pairs}
+    assert shared == {
+        frozenset(("first", "second")): 1,
+        frozenset(("first", "third")): 1,
+        frozenset(("second", "third")): 1,
+        frozenset(("first", "fourth")): None,
+        frozenset(("second", "fourth")): None,
+        frozenset(("third", "fourth")): None,
+    }
+    (broken,) = found.checks
+    assert (broken.passed, broken.code, broken.value) == (False, "LAYER_BROKEN", 1)
+    assert all(pair.n_shared is None for pair in registry.overlaps().pairs)
+
+
+@pytest.mark.parametrize("path", [["a"], ["b", "a"], ["b", "c", "a"]])
+def test_experiments_that_leave_out_each_other_in_a_circle_are_refused(tmp_path, path):
+    registry = Registry(tmp_path)
+    for name, excluded in itertools.pairwise(path):
+        one = experiment(name, excludes=[excluded])
+        registry.seal(one, promise(one))
+    last = experiment("a", excludes=[path[0]])
+    with pytest.raises(DefinitionError, match="none can be drawn first") as caught:
+        registry.seal(last, promise(last))
+    assert caught.value.code == "EXCLUDES_CYCLE"
+    assert caught.value.count == len(path)
+
+
+def test_a_circle_that_does_not_hold_the_experiment_ends_the_search(tmp_path):
+    others = [experiment("b", excludes=["c"]), experiment("c", excludes=["b"])]
+    assert circle_of(experiment("a", excludes=["b"]), others) == ()

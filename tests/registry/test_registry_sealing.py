@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from uplift.errors import DefinitionError, StateError
-from uplift.experiment import load_experiment
-from uplift.registry.lineage import child_of
+from uplift.experiment import experiment_from, load_experiment
+from uplift.metrics import MetricCatalogue
+from uplift.registry.lineage import child_of, child_text
 from uplift.registry.registry import Registry
+from uplift.strict_yaml import parse_yaml
 from uplift.table import to_plain
 
 
@@ -102,12 +104,22 @@ def test_a_draft_does_not_bind_a_key(experiment, tmp_path):
 def test_a_parent_must_be_registered_before_its_child(experiment, tmp_path):
     registry = Registry(tmp_path)
     child = changed(experiment, id="child", parent=experiment.id)
-    for orphan in (child, changed(child, parent="child")):
-        with pytest.raises(DefinitionError, match="not another experiment") as caught:
-            registry.add(orphan)
-        assert caught.value.code == "PARENT_UNKNOWN"
+    with pytest.raises(DefinitionError, match="not an experiment of this registry") as caught:
+        registry.add(child)
+    assert caught.value.code == "PARENT_UNKNOWN"
     registry.add(experiment)
     registry.add(child)
+
+
+@pytest.mark.parametrize("parent", ["spring_voucher", "child", "grandchild"])
+def test_nobody_is_its_own_ancestor_even_while_all_are_drafts(experiment, tmp_path, parent):
+    registry = Registry(tmp_path)
+    registry.add(experiment)
+    registry.add(changed(experiment, id="child", parent="spring_voucher"))
+    registry.add(changed(experiment, id="grandchild", parent="child"))
+    with pytest.raises(DefinitionError, match=r"→ spring_voucher\)") as caught:
+        registry.add(changed(experiment, parent=parent))
+    assert caught.value.code == "PARENT_CYCLE"
 
 
 def test_a_child_goes_on_from_the_decision_with_what_was_learned(experiment):
@@ -124,3 +136,31 @@ def test_a_child_of_an_undecided_experiment_is_refused(experiment):
     with pytest.raises(StateError, match="goes on from a decision") as caught:
         child_of(experiment, "again", state="read", decision=None, effects={})
     assert caught.value.code == "STATE_ORDER"
+
+
+@pytest.mark.parametrize("decision", ["fix", "stop", "retest"])
+def test_a_child_repeats_its_parent_after_its_windows_have_closed(experiment, decision):
+    child = child_of(experiment, "again", state="decided", decision=decision, effects={})
+    assert child.arms == experiment.arms
+    assert child.schedule.launch_at >= experiment.schedule.closes_at
+    shift = child.schedule.starts_at - experiment.schedule.starts_at
+    assert (shift.days % 7, shift.seconds) == (0, 0)
+
+
+def test_a_scaled_child_has_the_best_arm_and_a_small_holdout(experiment):
+    child = child_of(
+        experiment, "roll_out", state="decided", decision="scale", effects={}, best_arm="email"
+    )
+    assert {arm.name: str(arm.share) for arm in child.arms} == {"control": "1/10", "email": "9/10"}
+    assert child.treatments[0].unit_cost == 0.05
+
+
+def test_the_file_of_a_child_says_what_to_do_cites_metrics_and_reads_back_equal(experiment):
+    catalogue = MetricCatalogue.load("experiments/metrics.yaml")
+    effects = {"spend_28d@1": (0.08, 0.03)}
+    child = child_of(experiment, "again", state="decided", decision="retest", effects=effects)
+    text = child_text(child, "retest", catalogue)
+    assert text.startswith("# Goes on from spring_voucher, whose decision was: retest.")
+    assert "metric: spend_28d@1" in text
+    assert experiment_from(parse_yaml(text), catalogue=catalogue) == child
+    assert experiment_from(parse_yaml(child.to_yaml())) == child

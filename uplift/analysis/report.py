@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from uplift.amendments import Amendment
 from uplift.analysis.decision import Decision
 from uplift.analysis.effects import GUARDRAIL, EffectRow
 from uplift.analysis.money import Money
@@ -29,6 +30,7 @@ class AnalysisReport(Result):
     assigned, analysed  units per arm, before and after units without outcomes were left out
     effects      one row per planned metric and treatment
     checks       sample ratio first; a failed blocking one withholds the decision
+    amendments   deviations from the sealed plan, oldest first; shown with every number
     """
 
     experiment: str
@@ -45,6 +47,7 @@ class AnalysisReport(Result):
     money: Money
     checks: tuple[Check, ...]
     decision: Decision
+    amendments: tuple[Amendment, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -57,24 +60,34 @@ class AnalysisReport(Result):
         broken = {row.treatment for row in self.effects if row.role == GUARDRAIL and not row.proven}
         return tuple(sorted(broken))
 
+    def remarks(self) -> list[str]:
+        """A line per amendment, per failed check and per warning."""
+        return [*(one.line for one in self.amendments), *super().remarks()]
+
     def effect(self, metric: str, treatment: str) -> EffectRow:
         """The row of a metric (by key, e.g. "spend_28d@1") and a treatment."""
         return next(r for r in self.effects if (r.metric, r.treatment) == (metric, treatment))
 
-    def relative_effects(self) -> dict[str, tuple[float, float]]:
-        """Relative effect and its standard error by metric, of the arm with the best primary one.
-
-        The error is half the interval's width over its normal quantile; metrics without an
-        interval are left out.
-        """
+    @property
+    def best_arm(self) -> str:
+        """The treatment that the decision scales; else the one with the best primary effect."""
         sign = {"up": 1, "down": -1}
         primary = [row for row in self.effects if row.role == "primary"]
         best = max(primary, key=lambda row: sign[row.direction] * row.effect)
+        return self.decision.arm or best.treatment
+
+    def relative_effects(self) -> dict[str, tuple[float, float]]:
+        """Relative effect and its standard error by metric, of the best arm.
+
+        The best of several arms looks better than it is, so a prior made of it is a little too
+        hopeful. The error is half the interval's width over its normal quantile; metrics without
+        an interval are left out.
+        """
         z = float(stats.norm.ppf(0.5 + self.confidence / 2))
         found = {}
         for row in self.effects:
             low, high = row.relative_ci
-            if row.treatment == best.treatment and np.isfinite(high - low):
+            if row.treatment == self.best_arm and np.isfinite(high - low):
                 found[row.metric] = (row.relative_effect, (high - low) / (2 * z))
         return found
 
@@ -104,10 +117,11 @@ class AnalysisReport(Result):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The report in sentences: the decision, then every effect (none when withheld)."""
+        """In sentences: the decision, amendments, then every effect (none when withheld)."""
+        changed = tuple(f"Not as sealed: {one.line}." for one in self.amendments)
         if not self.valid:
-            return self.decision.words
-        return (*self.decision.words, *(_sentence(row) for row in self.effects))
+            return (*self.decision.words, *changed)
+        return (*self.decision.words, *changed, *(_sentence(row) for row in self.effects))
 
     def metrics(self) -> dict[str, float]:
         """Flat numbers for tracking; what is not estimable is left out."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.assignment.draws import SIZE, Draw, Facts, draw_list
+from uplift.assignment.draws import SIZE, Draw, Facts, draw_list, texts
 from uplift.assignment.hashing import draw_salt
 from uplift.assignment.order import Lists, Selection, Step, exposure_of, select
 from uplift.errors import DataError
@@ -157,8 +157,8 @@ def _with_arms(
     if len(known) and experiment.assignment.method != "hash":
         salt = f"{salt}:after:{len(known)}"  # other lots for the rest of other sizes
     drawn = draw_list(experiment, ids, facts, salt=salt)
-    columns = {
-        "arm": np.array(experiment.arm_names, dtype=object)[drawn.arm],
+    columns: dict[str, Any] = {
+        "arm": texts(experiment.arm_names, drawn.arm),
         "propensity": drawn.propensity,
         "stratum": drawn.stratum,
         "layer_slot": drawn.slot,
@@ -211,7 +211,7 @@ def to_draw(
 
 
 def _merged(new_values: Any, kept_values: Any, new: npt.NDArray[np.bool_]) -> Any:
-    if new.all():
+    if new.all():  # nothing to merge
         return new_values
     merged = np.empty(len(new), dtype=np.asarray(new_values).dtype)
     merged[new], merged[~new] = new_values, kept_values
@@ -229,7 +229,7 @@ def _table(
     launch = pd.Timestamp(window.opens_at).as_unit("us")
     return pd.DataFrame(
         {
-            "experiment": pd.Series(np.full(n_units, experiment.id, dtype=object), dtype="str"),
+            "experiment": texts([experiment.id], np.zeros(n_units, dtype=np.int64)),
             "unit": units.astype("str"),
             "arm": pd.Series(found["arm"], dtype="str"),
             "propensity": found["propensity"].astype(np.float64),

@@ -16,6 +16,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,7 @@ class Drawn:
 
     arm: IntArray
     propensity: Array
-    stratum: npt.NDArray[np.object_]
+    stratum: pd.api.extensions.ExtensionArray
     slot: Array
     draw: Draw
 
@@ -90,6 +91,11 @@ class Strata:
 
     code: IntArray
     labels: npt.NDArray[np.object_]
+
+    @property
+    def of_each(self) -> pd.api.extensions.ExtensionArray:
+        """The label of each id, as text. (n_drawn,)."""
+        return texts(self.labels, self.code)
 
 
 def draw_list(experiment: Experiment, ids: pd.Series, facts: Facts, *, salt: str) -> Drawn:
@@ -111,7 +117,7 @@ def draw_list(experiment: Experiment, ids: pd.Series, facts: Facts, *, salt: str
     values = hash_units(ids, salt=salt)
     arm = exact_arms(values, strata, exact_shares(experiment), salt=salt)
     note = Draw(method, salt, len(ids), len(strata.labels), experiment.assignment.balance)
-    return Drawn(arm, _shares(experiment)[arm], strata.labels[strata.code], slots(values), note)
+    return Drawn(arm, _shares(experiment)[arm], strata.of_each, slots(values), note)
 
 
 def exact_arms(
@@ -144,7 +150,7 @@ def strata_of(facts: pd.DataFrame, names: Sequence[str]) -> Strata:
     code = np.zeros(len(facts), dtype=np.int64)
     labels = [""]
     for name in names:
-        own, values = pd.factorize(_texts(facts[name]), sort=True)
+        own, values = _values_of(facts[name])
         both = code * len(values) + own
         code, kept = _compact(both)
         labels = [
@@ -154,12 +160,17 @@ def strata_of(facts: pd.DataFrame, names: Sequence[str]) -> Strata:
     return Strata(code, np.array(labels, dtype=object))
 
 
+def texts(values: Any, code: IntArray) -> pd.api.extensions.ExtensionArray:
+    """Few texts, each taken many times: faster than making text of every row. (n_rows,)."""
+    return pd.array(list(values), dtype="str").take(code)
+
+
 def _by_hash(experiment: Experiment, ids: pd.Series, *, salt: str) -> Drawn:
     values = hash_units(ids, salt=salt)
     arm = draw_arms(values, exact_shares(experiment))
-    labels = np.full(len(ids), "", dtype=object)
+    none = texts([""], np.zeros(len(ids), dtype=np.int64))
     note = Draw(experiment.assignment.method, salt, len(ids))
-    return Drawn(arm, _shares(experiment)[arm], labels, slots(values), note)
+    return Drawn(arm, _shares(experiment)[arm], none, slots(values), note)
 
 
 def _until_balanced(
@@ -200,7 +211,7 @@ def _until_balanced(
         bound=balancer.bound,
         n_unsure=balancer.n_unsure(designed),
     )
-    return Drawn(arm, propensity, strata.labels[strata.code], slots(values), note)
+    return Drawn(arm, propensity, strata.of_each, slots(values), note)
 
 
 def _blocks(experiment: Experiment, facts: Facts, strata: Strata) -> Strata:
@@ -231,11 +242,15 @@ def _sorted(values: UIntArray, strata: Strata) -> IntArray:
     return np.asarray(order, dtype=np.int64)
 
 
-def _texts(column: pd.Series) -> pd.Series:
-    """Values as text in which the separators of a label stand for themselves; "" when missing."""
+def _values_of(column: pd.Series) -> tuple[IntArray, list[str]]:
+    """Code of each row's value, and the values as text in ascending order; "" when missing.
+
+    The separators of a label are escaped, so that they stand for themselves.
+    """
     codes, values = pd.factorize(column)
     plain = [str(value).replace("\\", "\\\\").replace("|", "\\|") for value in values]
-    return pd.Series(np.array([*plain, ""], dtype=object)[codes], index=column.index)
+    known, place = np.unique(np.array([*plain, ""], dtype=object), return_inverse=True)
+    return place[codes].astype(np.int64), known.tolist()  # -1, a missing one, is the last
 
 
 def _compact(code: IntArray) -> tuple[IntArray, IntArray]:

@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 REFUSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+CHECKS = frozenset({"SRM", "BALANCE"})  # codes of checks that said no, where they are raised
 
 Name = Annotated[str, typer.Argument(help="Experiment id: a folder of `experiments/`.")]
 Table_ = Annotated[Path, typer.Argument(help="A parquet or CSV file.")]
@@ -47,7 +48,7 @@ def main() -> None:
         sys.exit(REFUSED)
     except UpliftError as error:
         complain(error)
-        sys.exit(BAD_INPUT)
+        sys.exit(REFUSED if error.code in CHECKS else BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         print("Interrupted. Run the same command again to go on.", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -82,9 +83,16 @@ def verdict(checks: tuple[Check, ...]) -> int:
 def campaign_of(
     name: str, root: Path, *, who: str | None = None, missing: str = "refuse"
 ) -> "Campaign":
-    """The folder of an experiment, ready to walk."""
+    """The folder of an experiment, ready to walk. Errors: NAME_INVALID, ARGUMENT_INVALID."""
     from uplift.campaign import Campaign
+    from uplift.metrics import SLUG
 
+    if not SLUG.match(name):
+        raise DefinitionError(
+            f"{name[:80]!r} is not the id of an experiment. Ids are lower-case letters, digits and "
+            "underscores, beginning with a letter.",
+            code="NAME_INVALID",
+        )
     if missing not in ("refuse", "zero", "drop"):
         raise DefinitionError(
             f"--missing must be refuse, zero or drop, got {missing!r}.", code="ARGUMENT_INVALID"

@@ -6,10 +6,38 @@ from typing import Annotated
 
 import typer
 
-from uplift.cli.common import HERE, Json, Name, Root, app, show, verdict
+from uplift.cli.common import (
+    HERE,
+    Json,
+    Name,
+    Root,
+    Table_,
+    Who,
+    app,
+    campaign_of,
+    show,
+    verdict,
+)
 from uplift.errors import DefinitionError
 
 Day = Annotated[str | None, typer.Option(help="A day such as 2017-07-03.")]
+
+
+@app.command()
+def init(
+    root: Annotated[Path, typer.Argument(help="Folder of the project.")] = HERE,
+    example: Annotated[str, typer.Option(help="Id of the example experiment.")] = "first_voucher",
+    owner: Annotated[str, typer.Option(help="Who owns the first definitions.")] = "crm",
+    as_json: Json = False,
+) -> int:
+    """Begin a project: metrics, objectives, an example experiment, schemas for editors.
+
+    Files that are there already are kept. Example: `uplift init voucher_tests`
+    """
+    from uplift.project import new_project
+
+    show(new_project(root, example=example, owner=owner), as_json=as_json)
+    return 0
 
 
 @app.command()
@@ -61,25 +89,34 @@ def calendar(first: Day = None, last: Day = None, root: Root = HERE, as_json: Js
 
 
 @app.command()
-def overlaps(root: Root = HERE, as_json: Json = False) -> int:
+def overlaps(
+    units: Annotated[bool, typer.Option(help="Count the units that are assigned in both.")] = False,
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
     """Show which sealed experiments run at the same time; exit 1 when two of them conflict.
 
-    Example: `uplift overlaps`
+    Example: `uplift overlaps --units`
     """
     from uplift.registry.registry import Registry
 
-    found = Registry(root / "experiments").overlaps()
+    found = Registry(root / "experiments").overlaps(count_units=units)
     show(found, as_json=as_json)
-    return 1 if found.conflicts else 0
+    return 1 if found.conflicts else verdict(found.checks)
+
+
+Suppressed = Annotated[
+    Path | None, typer.Option(help="The suppression file: who asked not to be contacted.")
+]
+Wave = Annotated[str | None, typer.Option(help="The wave; by default the one that opened last.")]
 
 
 @app.command()
 def eligible(
     unit: Annotated[str, typer.Argument(help="Id of the customer.")],
     campaign: Annotated[str, typer.Argument(help="Experiment id.")],
-    suppressed: Annotated[
-        Path | None, typer.Option(help="Who asked not to be contacted: a table with `unit`.")
-    ] = None,
+    suppressed: Suppressed = None,
+    wave: Wave = None,
     root: Root = HERE,
     as_json: Json = False,
 ) -> int:
@@ -89,9 +126,86 @@ def eligible(
     """
     from uplift.eligibility import eligible as ask
 
-    answer = ask(unit, campaign, root=root / "experiments", suppressed=suppressed)
+    answer = ask(unit, campaign, root=root / "experiments", wave=wave, suppressed=suppressed)
     show(answer, as_json=as_json)
     return 0 if answer.eligible else 1
+
+
+@app.command(name="do-not-contact")
+def do_not_contact(
+    campaign: Annotated[str, typer.Argument(help="Experiment id.")],
+    file: Annotated[Path, typer.Argument(help="CSV to write: unit, reasons.")],
+    suppressed: Suppressed = None,
+    wave: Wave = None,
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
+    """Write whom a campaign may not contact, for a sender that makes its own list.
+
+    Example: `uplift do-not-contact spring_voucher held_out.csv --suppressed suppression.csv`
+    """
+    from uplift.eligibility import write_do_not_contact
+
+    folder = root / "experiments"
+    result = write_do_not_contact(file, campaign, root=folder, wave=wave, suppressed=suppressed)
+    show(result, as_json=as_json, wrote=(file,))
+    return 0
+
+
+@app.command()
+def adopt(
+    name: Name,
+    assigned: Annotated[Path, typer.Argument(help="One row per customer: unit, arm.")],
+    customers: Table_,
+    sent: Annotated[
+        Path | None, typer.Option(help="Contacts made already: a table with `unit`.")
+    ] = None,
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Take over an assignment drawn elsewhere; exit 1 when its split is not the designed one.
+
+    Example: `uplift adopt spring_voucher assignment.csv customers.parquet --sent log.csv`
+    """
+    campaign = campaign_of(name, root, who=who)
+    report = campaign.adopt(assigned, customers, sent=sent)
+    show(report, as_json=as_json, wrote=(campaign.path("assign"),))
+    return verdict(report.checks)
+
+
+@app.command()
+def amend(
+    name: Name,
+    change: Annotated[str, typer.Argument(help="What is done otherwise than was sealed.")],
+    why: Annotated[str, typer.Option(help="The reason.")],
+    root: Root = HERE,
+    who: Who = None,
+) -> int:
+    """Record a deviation from a sealed definition; every later report shows it.
+
+    Example: `uplift amend spring_voucher "sent a day late" --why "printer broke down" --who ann`
+    """
+    amendment = campaign_of(name, root).registry.amend(name, change, why=why, who=who)
+    print(amendment.line)
+    return 0
+
+
+@app.command()
+def decide(
+    name: Name,
+    action: Annotated[str, typer.Argument(help="scale, fix, stop or retest.")],
+    words: Annotated[str, typer.Argument(help="Why, in a sentence.")],
+    root: Root = HERE,
+    who: Who = None,
+) -> int:
+    """Record what was decided; the next experiment can go on from it.
+
+    Example: `uplift decide spring_voucher scale "E-mail pays, opt-outs within the margin."`
+    """
+    campaign_of(name, root, who=who).decide(action, words)
+    print(f"decided {name}: {action}. Next: uplift child {name} NEW_ID")
+    return 0
 
 
 @app.command()

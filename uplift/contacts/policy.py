@@ -14,8 +14,9 @@ from pydantic import AfterValidator, Field, model_validator
 from uplift.errors import DefinitionError
 from uplift.experiment import CONTROL, Experiment
 from uplift.metrics import Definition, Slug
-from uplift.strict_yaml import DefinitionLike, read_yaml, validate
+from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table, to_plain
+from uplift.violations import DefinitionLike, validate
 
 
 def _budget(value: float | None) -> float | None:
@@ -27,7 +28,9 @@ def _budget(value: float | None) -> float | None:
     return value
 
 
-Budget = Annotated[float | None, AfterValidator(_budget)]
+Budget = Annotated[
+    Annotated[float, Field(allow_inf_nan=True)] | None, AfterValidator(_budget)
+]  # the check has its code
 Volume = Annotated[int, Field(ge=0)]
 
 

@@ -6,11 +6,14 @@ the other's arms. In one layer they must use parts of it that do not meet, and s
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
+import pandas as pd
+
+from uplift.checks import Check
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 from uplift.table import Column, Result, Table
@@ -27,13 +30,17 @@ MEANING = {
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two experiments that run at the same time, `from_at` until `until_at` in UTC."""
+    """Two experiments that run at the same time, `from_at` until `until_at` in UTC.
+
+    n_shared  units assigned in both, where they were counted
+    """
 
     first: str
     second: str
     from_at: datetime
     until_at: datetime
     relation: Relation
+    n_shared: int | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,49 +54,45 @@ class Overlaps(Result):
         """Pairs that may not run together."""
         return tuple(pair for pair in self.pairs if pair.relation == "conflict")
 
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Whether layers keep their promise: one check per pair that was counted."""
+        return tuple(
+            Check(
+                "layer",
+                passed=not pair.n_shared,
+                value=pair.n_shared,
+                bound=0,
+                remedy=f"{pair.first} and {pair.second} are apart in a layer and share units all "
+                "the same: one of them was not drawn by its definition. Do not read either.",
+                code="LAYER_BROKEN",
+            )
+            for pair in self.pairs
+            if pair.relation == "apart" and pair.n_shared is not None
+        )
+
+    def counted(self, units: Mapping[str, pd.Series]) -> "Overlaps":
+        """The same with the number of shared units, where both assignments are given by id."""
+        return Overlaps(
+            tuple(
+                replace(pair, n_shared=int(units[pair.first].isin(units[pair.second]).sum()))
+                if pair.first in units and pair.second in units
+                else pair
+                for pair in self.pairs
+            )
+        )
+
     def table(self) -> Table:
         """One row per pair."""
         columns = [Column(name) for name in ("experiment", "with", "from", "until", "relation")]
         rows = [
-            (p.first, p.second, p.from_at.date(), p.until_at.date(), p.relation) for p in self.pairs
+            (p.first, p.second, p.from_at.date(), p.until_at.date(), p.relation, p.n_shared)
+            for p in self.pairs
         ]
         found = {p.relation for p in self.pairs}
         note = " ".join(f"{name}: {MEANING[name]}." for name in MEANING if name in found)
+        columns.append(Column("shared units", kind="count"))
         return Table("Overlapping experiments", columns, rows, note=note)
-
-
-@dataclass(frozen=True)
-class CalendarRow:
-    """One wave of an experiment, with its response window in UTC."""
-
-    experiment: str
-    title: str
-    state: str
-    wave: str
-    opens_at: datetime
-    closes_at: datetime
-
-
-@dataclass(frozen=True, repr=False)
-class Calendar(Result):
-    """Waves by the start of their windows; `first` and `last` day are shown in weeks."""
-
-    rows: tuple[CalendarRow, ...]
-    first: date
-    last: date
-
-    def table(self) -> Table:
-        """One row per wave; a character of the last column is a week, full while it is watched."""
-        columns = [Column(n) for n in ("experiment", "state", "wave", "opens", "closes", "weeks")]
-        weeks = [
-            self.first + timedelta(days=7 * i)
-            for i in range((self.last - self.first).days // 7 + 1)
-        ]
-        rows = [
-            (r.experiment, r.state, r.wave, r.opens_at.date(), r.closes_at.date(), _bar(r, weeks))
-            for r in self.rows
-        ]
-        return Table("Calendar", columns, rows, note=f"Weeks from {self.first} to {self.last}.")
 
 
 def overlap_of(first: Experiment, second: Experiment) -> Overlap | None:
@@ -115,8 +118,18 @@ def overlaps_among(experiments: Iterable[Experiment]) -> Overlaps:
 def require_no_conflict(experiment: Experiment, others: Iterable[Experiment]) -> Overlaps:
     """The overlaps of an experiment that is to be sealed with those that are.
 
-    Errors: LAYER_CONFLICT, naming every experiment whose part of the layer it would enter.
+    Errors: LAYER_CONFLICT, naming every experiment whose part of the layer it would enter;
+    EXCLUDES_CYCLE.
     """
+    others = tuple(others)
+    circle = circle_of(experiment, others)
+    if circle:
+        raise DefinitionError(
+            f"{experiment.id}: each of {' → '.join(circle)} leaves out the control of the next, so "
+            "none can be drawn first. Take one out of `excludes`.",
+            code="EXCLUDES_CYCLE",
+            count=len(circle) - 1,
+        )
     found = (overlap_of(experiment, other) for other in others if other.id != experiment.id)
     overlaps = Overlaps(tuple(pair for pair in found if pair is not None))
     if overlaps.conflicts:
@@ -135,29 +148,18 @@ def require_no_conflict(experiment: Experiment, others: Iterable[Experiment]) ->
     return overlaps
 
 
-def calendar_of(
-    experiments: Iterable[tuple[Experiment, str]],
-    *,
-    first: date | None = None,
-    last: date | None = None,
-) -> Calendar:
-    """The waves of experiments, each given with its state, that are watched between two days.
-
-    Without days, from the first send to the last window's end.
-    """
-    rows = [
-        CalendarRow(e.id, e.title, state, w.wave, w.opens_at, w.closes_at)
-        for e, state in experiments
-        for w in e.schedule.windows
-        if (last is None or w.opens_at.date() <= last)
-        and (first is None or w.closes_at.date() >= first)
+def circle_of(experiment: Experiment, others: Iterable[Experiment]) -> tuple[str, ...]:
+    """Ids along which an experiment leaves out its own control, ending with itself; or none."""
+    excludes = {one.id: one.assignment.excludes for one in (*others, experiment)}
+    paths: list[tuple[str, ...]] = [
+        (experiment.id, name) for name in experiment.assignment.excludes
     ]
-    rows.sort(key=lambda row: (row.opens_at, row.experiment, row.wave))
-    starts = [row.opens_at.date() for row in rows]
-    ends = [row.closes_at.date() for row in rows]
-    begin = first or min(starts, default=date.min)
-    end = last or max(ends, default=begin)
-    return Calendar(tuple(rows), begin, max(begin, end))
+    while paths:
+        path = paths.pop()
+        if path[-1] == experiment.id:
+            return path
+        paths += [(*path, name) for name in excludes.get(path[-1], ()) if name not in path[1:]]
+    return ()
 
 
 def _relation(first: Experiment, second: Experiment) -> Relation:
@@ -167,10 +169,3 @@ def _relation(first: Experiment, second: Experiment) -> Relation:
     if second.id in first.assignment.excludes or first.id in second.assignment.excludes:
         return "leaves out"
     return "independent"
-
-
-def _bar(row: CalendarRow, weeks: Sequence[date]) -> str:
-    opens, closes = row.opens_at.date(), row.closes_at.date()
-    return "".join(
-        "█" if opens < week + timedelta(days=7) and closes >= week else "·" for week in weeks
-    )

@@ -71,6 +71,7 @@ VERSION_1 = (
 VERSION_2 = (
     *append_only("metrics"),
     *append_only("export_lines"),
+    *append_only("withdrawals"),
     Refusal(
         "experiments_frozen_too",
         "experiments",

@@ -14,28 +14,23 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from uplift.amendments import Amendment
 from uplift.checks import Check
 from uplift.errors import DefinitionError, StateError
 from uplift.experiment import Experiment
+from uplift.frames import UNIT, read_frame
 from uplift.metrics import Metric
 from uplift.registry.artefacts import Artefact, artefact_of, artefacts_of, require_unchanged
 from uplift.registry.backup import Backup, backup
+from uplift.registry.calendar import Calendar, calendar_of
 from uplift.registry.catalogue import keep_metrics, require_same_metrics, sealed_metrics
 from uplift.registry.contents import insert_rows, put_row, update_row
 from uplift.registry.database import FILE, Database
 from uplift.registry.failing import fail_point
 from uplift.registry.lineage import require_parent
-from uplift.registry.overlap import (
-    LIVE_STATES,
-    Calendar,
-    Overlaps,
-    calendar_of,
-    overlaps_among,
-    require_no_conflict,
-)
+from uplift.registry.overlap import LIVE_STATES, Overlaps, overlaps_among, require_no_conflict
 from uplift.registry.refusals import repeated
 from uplift.registry.rows import (
-    Amendment,
     Entries,
     Entry,
     amendments_in,
@@ -56,7 +51,9 @@ from uplift.registry.verification import verify
 Paths = Mapping[str, str | Path]
 Payload = Mapping[str, Any]
 OWN_METHOD = {"sealed": "seal()", "decided": "decide()"}  # states that need more than a name
-OWN_ACTIONS = frozenset({"add", "edit", "seal", "advance", "decide", "amend", "record", "rotate"})
+OWN_ACTIONS = frozenset(
+    {"add", "edit", "seal", "advance", "decide", "amend", "record", "rotate", "export", "withdraw"}
+)
 
 
 def utc_now() -> datetime:
@@ -103,7 +100,7 @@ class Registry:
         design  made for this definition; anything with `to_json()`
         The audit row lists the sealed experiments that run at the same time.
         Errors: EXPERIMENT_FROZEN (sealed with another definition), SEAL_INCOMPLETE, METRIC_CHANGED,
-        PARENT_UNKNOWN, LAYER_CONFLICT, DESIGN_MISSING, DESIGN_OTHER.
+        PARENT_UNKNOWN, LAYER_CONFLICT, EXCLUDES_CYCLE, DESIGN_MISSING, DESIGN_OTHER.
         """
         payload: dict[str, Any] = {"design_sha256": _design_digest(experiment, design)}
         with self._database.write("seal") as connection:
@@ -293,11 +290,26 @@ class Registry:
             found = connection.execute(select(experiments).order_by(experiments.c.id)).mappings()
             return Entries(tuple(as_entry(row) for row in found))
 
-    def overlaps(self) -> Overlaps:
-        """Which sealed and undecided experiments run at the same time, and how they relate."""
+    def overlaps(self, *, count_units: bool = False) -> Overlaps:
+        """Which sealed and undecided experiments run at the same time, and how they relate.
+
+        count_units  also how many units are assigned in both, from the assignments' files
+        """
         with self._database.read() as connection:
             found = definitions_in(connection)
-            return overlaps_among(one for one, state in found if state in LIVE_STATES)
+            live = [one for one, state in found if state in LIVE_STATES]
+            recorded = {one.id: artefacts_in(connection, one.id) for one in live}
+        overlaps = overlaps_among(live)
+        if not count_units:
+            return overlaps
+        files = {
+            name: require_unchanged(self.root, file)
+            for name, artefacts in recorded.items()
+            for file in artefacts
+            if file.name == "assign"
+        }
+        units = {name: read_frame(path, what="assignment")[UNIT] for name, path in files.items()}
+        return overlaps.counted(units)
 
     def calendar(self, *, first: date | None = None, last: date | None = None) -> Calendar:
         """Every wave of every experiment that is watched between two days."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
+from uplift.amendments import Amendment
 from uplift.errors import StateError
 from uplift.experiment import Experiment
 from uplift.registry.artefacts import Artefact
@@ -46,17 +47,6 @@ class Entries(Result):
         columns = [Column(name) for name in ("experiment", "title", "kind", "state", "digest")]
         rows = [(e.id, e.title, e.kind, e.state, e.digest[:12]) for e in self.rows]
         return Table("Experiments", columns, rows)
-
-
-@dataclass(frozen=True)
-class Amendment:
-    """A deviation from a sealed definition; number, author and reason stand in the audit trail."""
-
-    seq: int
-    change: str
-    who: str
-    why: str
-    at: str
 
 
 def find_row(connection: Connection, experiment_id: str) -> RowMapping | None:

@@ -138,6 +138,16 @@ export_lines = Table(  # nobody is sent the same wave twice
     sqlite_strict=True,
 )
 
+withdrawals = Table(  # opted out since the batch's experiment began: never sent to again by it
+    "withdrawals",
+    metadata,
+    Column("batch", Text, ForeignKey("export_batches.id"), primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),  # "" is all channels
+    Column("experiment", Text, nullable=False, index=True),
+    sqlite_strict=True,
+)
+
 leases = Table(  # who may do a step now; a new holder gets a higher fencing number
     "leases",
     metadata,

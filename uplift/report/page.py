@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from uplift.amendments import amendments_table
 from uplift.checks import checks_table
 from uplift.contacts.policy import ContactPolicy
 from uplift.files import write_text
@@ -27,7 +28,9 @@ TEMPLATE = "report.html"
 KINDS = {
     "ab_test": "A/B test",
     "campaign_holdout": "Campaign with a holdout",
+    "factorial": "Factorial test",
     "universal_control": "Universal control group",
+    "trigger": "Always-on trigger",
 }
 
 
@@ -108,6 +111,7 @@ def page_of(road: Road) -> Page:
     """Everything on the page, in its order."""
     money = money_of(road)
     sections = (
+        _amendments(road),
         _money(road, money),
         _who(road),
         _plan(road),
@@ -157,6 +161,16 @@ def _tiles(road: Road, money: Money | None) -> Iterator[Tile]:
 
 def _limits(policy: ContactPolicy) -> bool:
     return policy.budget is not None or bool(policy.max_volume) or bool(policy.min_volume)
+
+
+def _amendments(road: Road) -> Section:
+    found = road.amendments or (road.report.amendments if road.report else ())
+    return Section(
+        "amendments",
+        "What was changed after sealing",
+        lead="The experiment was not run exactly as it was promised.",
+        tables=_html(amendments_table(found)) if found else (),
+    )
 
 
 def _money(road: Road, money: Money | None) -> Section:

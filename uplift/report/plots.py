@@ -20,7 +20,9 @@ from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.files import write_bytes
 from uplift.programme import Cohorts
+from uplift.registry.calendar import Calendar
 from uplift.report.balance_charts import differences
+from uplift.report.calendar_charts import weeks
 from uplift.report.control_charts import calendar, control_size, divergence
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
@@ -119,3 +121,8 @@ def _(cohorts: Cohorts) -> Picture:
 @draw.register
 def _(found: Divergence) -> Picture:
     return Picture(styled(divergence(found)))
+
+
+@draw.register
+def _(found: Calendar) -> Picture:
+    return Picture(styled(weeks(found)))

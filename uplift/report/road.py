@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from uplift.amendments import Amendment
 from uplift.analysis.report import AnalysisReport
 from uplift.campaign import Campaign
 from uplift.contacts.plan import ContactPlan
@@ -38,6 +39,7 @@ class Road:
     truth     known values, shown beside the estimates
     run       where models were logged, and what became of them
     history   the registry's audit trail
+    amendments  deviations from the sealed definition
     files     SHA-256 of each file of the road, by its name
     made_at   time shown on the page; left out when None, so that equal results give equal pages
     """
@@ -52,6 +54,7 @@ class Road:
     run: Result | None = None
     promotion: Result | None = None
     history: Table | None = None
+    amendments: tuple[Amendment, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
     truth: Truth | None = None
@@ -74,6 +77,7 @@ def road_of(campaign: Campaign) -> Road:
         quality=campaign.quality if evaluated else None,
         roi=campaign.returns if evaluated and there("roi") else None,
         plan=campaign.contact_plan if evaluated and there("plan") else None,
+        amendments=campaign.registry.amendments(campaign.experiment.id),
         history=campaign.registry.history(campaign.experiment.id).table(),
         files={path.name: file_digest(path) for path in campaign.files()},
     )

@@ -96,6 +96,15 @@ def _add_exports(op: Operations) -> None:
         sqlite_strict=True,
     )
     op.create_index("ix_export_lines_batch", "export_lines", ["batch"])
+    op.create_table(
+        "withdrawals",
+        sa.Column("batch", sa.Text, sa.ForeignKey("export_batches.id"), primary_key=True),
+        sa.Column("unit", sa.Text, primary_key=True),
+        sa.Column("channel", sa.Text, primary_key=True),
+        sa.Column("experiment", sa.Text, nullable=False),
+        sqlite_strict=True,
+    )
+    op.create_index("ix_withdrawals_experiment", "withdrawals", ["experiment"])
 
 
 def _fill(connection: sa.Connection) -> None:

@@ -1,0 +1,1 @@
+"""Lists of whom to contact: decided once, proven, and never for somebody who said no."""
