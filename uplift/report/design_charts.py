@@ -28,8 +28,10 @@ def power_curve(design: Design) -> Any:
         axis=alt.Axis(format=".0%"),
     )
     here = pd.DataFrame(
-        [{"units": design.n_units, "power": answer.power, "label": "this plan"}]
-        + [{"units": answer.n_needed, "power": answer.wanted_power, "label": "needed"}]
+        [
+            {"units": design.n_units, "power": answer.power, "label": "this plan"},
+            {"units": answer.n_needed, "power": answer.wanted_power, "label": "needed"},
+        ]
     )
     wanted = alt.Chart(pd.DataFrame([{"power": answer.wanted_power}]))
     points = alt.Chart(here).encode(x="units:Q", y="power:Q")
