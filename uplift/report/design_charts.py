@@ -77,7 +77,9 @@ def effect_by_share(design: Design) -> Any:
     )
     now = float(design.arms[0].share)
     return alt.layer(
-        base.mark_line(color=BLUE, strokeWidth=2, point={"filled": True, "size": 60}),
+        base.mark_line(
+            color=BLUE, strokeWidth=2, point={"filled": True, "size": 60, "color": BLUE}
+        ),
         base.mark_text(align="left", dx=8, dy=-8, color=INK, fontSize=12).encode(text="label:N"),
         alt.Chart(pd.DataFrame([{"share": now}]))
         .mark_rule(color=ORANGE, strokeDash=[4, 3])
@@ -115,7 +117,9 @@ def false_alarms(found: Rehearsal) -> Any:
     return alt.layer(
         planned.mark_rule(color=MUTED, strokeDash=[4, 3]),
         base.mark_rule(strokeWidth=2, color=GREY).encode(
-            x=alt.X("low:Q", title="share of placebo replays", axis=alt.Axis(format="~%")),
+            x=alt.X(
+                "low:Q", title="share of placebo replays", axis=alt.Axis(format="~%", tickCount=8)
+            ),
             x2="high:Q",
         ),
         base.mark_point(size=90, filled=True, opacity=1, color=ORANGE if fails else BLUE).encode(
@@ -146,7 +150,12 @@ def targeting_power(found: UpliftPower) -> Any:
         alt.Chart(rows)
         .mark_line(point=True, strokeWidth=2)
         .encode(
-            x=alt.X("units:Q", title="customers in the experiment", axis=alt.Axis(format="~s")),
+            x=alt.X(
+                "units:Q",
+                title="customers in the experiment",
+                scale=alt.Scale(type="log", nice=False),
+                axis=alt.Axis(format="~s", values=sorted({row.n_units for row in found.rows})),
+            ),
             y=alt.Y(
                 "power:Q",
                 title="chance of proving it",
@@ -158,7 +167,11 @@ def targeting_power(found: UpliftPower) -> Any:
                 title=None,
                 scale=alt.Scale(domain=questions, range=[BLUE, ORANGE]),
             ),
-            strokeDash=alt.StrokeDash("question:N", title=None, sort=questions),
+            strokeDash=alt.StrokeDash(
+                "question:N",
+                title=None,
+                scale=alt.Scale(domain=questions, range=[[1, 0], [6, 3]]),
+            ),
         )
         .properties(
             width=WIDTH - 60,
