@@ -291,3 +291,25 @@ def test_the_real_households_tell_what_their_past_saves(weeks, saved):
     if weeks == 13:
         assert plain.mde_relative == pytest.approx(0.131, abs=0.002)
         assert adjusted.mde_relative == pytest.approx(0.063, abs=0.001)
+
+
+def test_a_longer_window_and_one_more_wave_show_what_designs_of_them_show():
+    """Two windows before the campaign: their sum is the longer window, and also a second wave."""
+    rng = np.random.default_rng(6)
+    usual = rng.gamma(2, 20, 4_000)
+    last, earlier = (usual * rng.lognormal(0, 0.7, 4_000) for _ in range(2))
+    history = pd.DataFrame({"unit": [f"u{i}" for i in range(4_000)], "spend_28d_before": last})
+    history["spend_56d_before"] = last + earlier
+    plain = plan_of(metric="covariate: spend_28d_before")
+    ways = {way.name: way for way in design(plain, history).ways}
+    both = design(plan_of(), history.rename(columns={"spend_56d_before": "spend"})).answers[0]
+    longer, wave = ways["a window of 56 days"], ways["one more wave"]
+    assert longer.mde_relative == pytest.approx(both.mde_relative, rel=1e-9)
+    assert wave.mde_relative == pytest.approx(both.mde_relative, rel=1e-9)
+    assert (longer.extra_days, wave.extra_days) == (28, 28)
+    found = design(plain, history)
+    margin = 0.5 * 0.05 * earlier.mean()
+    assert longer.price == pytest.approx(found.arms[0].n_units * margin, rel=1e-9)
+    contacts = 0.1 * 2_000
+    profit = max(found.arms[1].profit_sought, 0)
+    assert wave.price == pytest.approx(contacts + 2_000 * profit)
