@@ -57,6 +57,10 @@ class LintReport(Result):
         """Every finding's check."""
         return tuple(finding.check for finding in self.findings)
 
+    def remarks(self) -> list[str]:
+        """Nothing beside the table, which holds every finding."""
+        return []
+
     def table(self) -> Table:
         """One row per finding."""
         columns = [Column("experiment"), Column("code"), Column("verdict"), Column("what to do")]
