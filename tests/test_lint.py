@@ -1,15 +1,20 @@
 """Lint finds what would spoil a test before anything is sealed, and writes nothing."""
 
+import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from uplift.campaign import Campaign
 from uplift.datasets.email_test import hillstrom
 from uplift.errors import DefinitionError
+from uplift.experiment import load_experiment
 from uplift.inference.caps import choose_cap, require_useful_cap
 from uplift.lint import lint
+from uplift.registry.registry import Registry
 
 
 @pytest.fixture
@@ -41,6 +46,13 @@ def test_the_shipped_definitions_have_no_blocking_finding_but_power(folder):
         ("looks_days: [28]", "looks_days: [28, 60]", "WINDOW_BEYOND_SCHEDULE"),
         ("{metric: optout_28d@1, margin: 0.05,", "{metric: optout_28d@1,", "GUARDRAIL_MARGIN"),
         ("response_days: 28", "response_days: 14", "WINDOW_TOO_SHORT"),
+        ("looks_days: [28]", "looks_days: [14]", "LOOK_TOO_EARLY"),
+        ("looks_days: [28]", "looks_days: []", "SEAL_INCOMPLETE"),
+        ("unit_cost: 0.90, ", "", "SEAL_INCOMPLETE"),
+        ("metrics:", "assignment: {excludes: [nobody]}\nmetrics:", "EXCLUDED_UNKNOWN"),
+        ("metrics:", "assignment: {excludes: [spring_voucher]}\nmetrics:", "EXCLUDES_CYCLE"),
+        ("owner: crm", "parent: nobody\nowner: crm", "PARENT_UNKNOWN"),
+        ("owner: crm", "parent: spring_voucher\nowner: crm", "PARENT_UNKNOWN"),
         (
             "response_days: 28",
             "response_days: 28\n  waves: [{name: one, starts_at: 2017-07-03T08:00:00, "
@@ -123,3 +135,63 @@ def test_a_metric_edited_under_its_key_is_found(folder):
         "column: spend, unit: USD, window_days: 28, owner: x}",
     )
     assert "METRIC_CHANGED" in codes(lint(folder, n_units=20_000), "spring_voucher")
+
+
+def test_a_finding_names_the_file_and_the_line_of_what_it_is_about(folder):
+    edit(folder, "looks_days: [28]", "looks_days: [28, 60]")
+    file = folder / "spring_voucher" / "experiment.yaml"
+    line = file.read_text().split("looks_days")[0].count("\n") + 1
+    (found,) = [
+        check
+        for check in lint(folder, ["spring_voucher"], n_units=2_000_000).checks
+        if check.code == "WINDOW_BEYOND_SCHEDULE"
+    ]
+    assert found.remedy.startswith(f"{file}, line {line}: Looks on day 60 are after")
+    assert (found.value, found.bound) == ("60", 28)
+
+
+def test_an_unreadable_definition_does_not_hide_the_others(folder):
+    edit(folder, "kind: ab_test", "kind: test", name="hillstrom_email")
+    report = lint(folder, n_units=2_000_000)
+    assert codes(report, "hillstrom_email") == {"DEFINITION_INVALID"}
+    assert "spring_voucher" not in {f.experiment for f in report.findings if f.check.blocking}
+
+
+def test_a_name_without_a_definition_is_a_finding(folder):
+    assert codes(lint(folder, ["nowhere"]), "nowhere") == {"FILE_MISSING"}
+
+
+def test_the_design_made_last_answers_when_nothing_is_given(folder):
+    campaign = Campaign(folder / "hillstrom_email")
+    campaign.design(n_units=6_400)
+    assert "UNDERPOWERED" in codes(lint(folder, ["hillstrom_email"]), "hillstrom_email")
+    edit(folder, "title: Men's", "title: Our", name="hillstrom_email")  # another definition now
+    assert "DESIGN_UNITS" in codes(lint(folder, ["hillstrom_email"]), "hillstrom_email")
+
+
+def test_a_tenth_of_the_email_test_as_a_holdout_cannot_answer(folder):
+    """A holdout of 10 % of 64,000 shows 66 % of control spend, where 50 % are sought."""
+    womens = "  - {name: womens_email, share: 1/3, channel: email, offer: womens, unit_cost: 0}\n"
+    for old, new in (
+        (womens, ""),
+        ("control, share: 1/3", "control, share: 1/10"),
+        ("mens_email, share: 1/3", "mens_email, share: 9/10"),
+    ):
+        edit(folder, old, new, name="hillstrom_email")
+    report = lint(folder, ["hillstrom_email"], n_units=64_000)
+    (found,) = [c for c in report.checks if c.code == "HOLDOUT_CANNOT_ANSWER"]
+    assert (found.value, found.blocking) == (0.1, True)
+    assert found.bound > 0.1
+
+
+def test_an_experiment_that_is_over_is_in_nobodys_way(folder):
+    layer = "assignment: {layer: {name: spring, start: 0, end: 0.6}}\nmetrics:"
+    edit(folder, "metrics:", layer)
+    shutil.copytree(folder / "spring_voucher", folder / "other")
+    edit(folder, "id: spring_voucher", "id: other", name="other")
+    registry, other = Registry(folder), load_experiment(folder / "other")
+    registry.seal(other, SimpleNamespace(to_json=lambda: json.dumps({"digest": other.digest})))
+    for state in ("assigned", "live", "maturing", "read"):
+        assert "LAYER_CONFLICT" in codes(lint(folder, ["spring_voucher"]), "spring_voucher")
+        registry.advance("other", state)
+    assert "LAYER_CONFLICT" not in codes(lint(folder, ["spring_voucher"]), "spring_voucher")

@@ -25,9 +25,9 @@ def project(tmp_path):
 
 def test_the_example_passes_lint_and_is_sealed(project):
     folder = project.root / "experiments"
-    assert not blocked_by(lint(folder, n_units=100_000).checks)
+    assert not blocked_by(lint(folder, n_units=200_000).checks)
     campaign = Campaign(folder / EXAMPLE)
-    campaign.design(n_units=100_000)
+    campaign.design(n_units=200_000)
     campaign.seal()
     assert campaign.registry.state(EXAMPLE) == "sealed"
 

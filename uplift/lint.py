@@ -3,9 +3,12 @@
 Nothing is written. Every finding says what was found, what was required and what to do.
 """
 
+import json
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +19,21 @@ from uplift.checks import Check
 from uplift.errors import DataError, DefinitionError, UpliftError
 from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE, Experiment, load_experiment
 from uplift.frames import read_frame
-from uplift.metrics import MetricCatalogue
+from uplift.metrics import Metric, MetricCatalogue
 from uplift.objectives import FILE as OBJECTIVES_FILE
 from uplift.objectives import Objectives
-from uplift.registry.overlap import Overlap, overlaps_among
+from uplift.registry.overlap import Overlap, circle_of, overlaps_among
 from uplift.registry.registry import Registry
+from uplift.registry.sealing import missing_parts
 from uplift.sizing.answers import GUARDRAIL, Answer
 from uplift.sizing.plan import design
 from uplift.sizing.result import Design
+from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table
+from uplift.violations import Document
 
+DAY = timedelta(days=1)
+DESIGN_FILE = "design.json"
 UNKNOWN_SIZE = frozenset({"DESIGN_UNITS", "BASELINE_MISSING"})  # no history, so no power
 
 
@@ -48,6 +56,10 @@ class LintReport(Result):
     def checks(self) -> tuple[Check, ...]:
         """Every finding's check."""
         return tuple(finding.check for finding in self.findings)
+
+    def remarks(self) -> list[str]:
+        """Nothing beside the table, which holds every finding."""
+        return []
 
     def table(self) -> Table:
         """One row per finding."""
@@ -76,34 +88,95 @@ def lint(
     chosen = list(names) or every
     found: list[Finding] = []
     loaded: dict[str, Experiment] = {}
-    for name in every if not set(chosen) - set(every) else [*every, *chosen]:
+    for name in dict.fromkeys([*every, *chosen]):
         try:
             loaded[name] = load_experiment(folder / name)
         except UpliftError as error:
             found += [Finding(name, _refused(error))] if name in chosen else []
+    project = _Project(folder, tuple(loaded.values()))
     table = None if history is None else read_frame(history, what="history")
     for name in chosen:
         if name in loaded:
-            checks = _checks(folder, loaded[name], loaded.values(), table, n_units)
-            found += [Finding(name, check) for check in checks]
+            document = read_yaml(folder / name / DEFINITION_FILE)
+            found += [
+                Finding(name, _located(check, document, key))
+                for key, check in _checks(project, loaded[name], table, n_units)
+            ]
     failed = tuple(finding for finding in found if not finding.check.passed)
     return LintReport(failed, len(found))
 
 
+@dataclass(frozen=True)
+class _Project:
+    """What definitions are compared with."""
+
+    folder: Path
+    experiments: tuple[Experiment, ...]
+
+    @cached_property
+    def registered(self) -> dict[str, str]:
+        """State of every registered experiment, by id."""
+        return {entry.id: entry.state for entry in Registry(self.folder).experiments().rows}
+
+    @cached_property
+    def sealed_metrics(self) -> dict[str, Metric]:
+        """Metrics that sealed experiments use, by key."""
+        return {metric.key: metric for metric in Registry(self.folder).metrics()}
+
+    @cached_property
+    def catalogue(self) -> dict[str, Metric]:
+        """Metrics of the shared file, by key."""
+        file = self.folder / CATALOGUE_FILE
+        return {m.key: m for m in MetricCatalogue.load(file)} if file.is_file() else {}
+
+    @cached_property
+    def objectives(self) -> Objectives | None:
+        """The tree of objectives, if there is one."""
+        file = self.folder / OBJECTIVES_FILE
+        return Objectives.load(file) if file.is_file() else None
+
+    def knows(self, experiment_id: str) -> bool:
+        """Whether an experiment is registered here, or stands in the folder."""
+        return experiment_id in self.registered or experiment_id in {e.id for e in self.experiments}
+
+    def undecided(self) -> tuple[Experiment, ...]:
+        """Experiments that run or are to run."""
+        over = ("read", "decided", "archived")
+        return tuple(e for e in self.experiments if self.registered.get(e.id) not in over)
+
+
+def _located(check: Check, document: Document, key: tuple[str, ...]) -> Check:
+    """The check with file and line of the key it is about."""
+    where = f"{document.name}, line {document.line(key)}: "
+    return replace(check, remedy=where + check.remedy)
+
+
 def _checks(
-    folder: Path,
-    experiment: Experiment,
-    others: Iterable[Experiment],
-    history: pd.DataFrame | None,
-    n_units: int | None,
-) -> Iterator[Check]:
-    """Every check of one definition, held or not."""
-    yield _orphan(folder, experiment)
-    yield from _windows(experiment)
-    yield from _overlaps(experiment, others)
-    yield _same_metrics(folder, experiment)
+    project: _Project, experiment: Experiment, history: pd.DataFrame | None, n_units: int | None
+) -> Iterator[tuple[tuple[str, ...], Check]]:
+    """Every check of one definition, held or not, with the key it is about."""
+    yield ("objective",), _orphan(project, experiment)
+    yield from ((("schedule",), check) for check in _windows(experiment))
+    yield from ((("analysis", "looks_days"), check) for check in _looks(experiment))
+    yield ("assignment", "layer"), _layers(experiment, project)
+    yield ("assignment", "excludes"), _excludes(experiment, project)
+    yield ("parent",), _parent(experiment, project)
+    yield ("metrics",), _same_metrics(project, experiment)
+    if project.registered.get(experiment.id, "draft") == "draft":
+        yield (), _complete(experiment)
     if history is not None:
-        yield from _caps(experiment, history)
+        yield from ((("metrics",), check) for check in _caps(experiment, history))
+    yield from ((("metrics",), c) for c in _design(project, experiment, history, n_units))
+
+
+def _design(
+    project: _Project, experiment: Experiment, history: pd.DataFrame | None, n_units: int | None
+) -> Iterator[Check]:
+    """Power by the figures given; without any, for as many units as the last design had."""
+    file = project.folder / experiment.id / DESIGN_FILE
+    if history is None and n_units is None and file.is_file():
+        made = json.loads(file.read_text(encoding="utf-8"))
+        n_units = made["n_units"] if made["digest"] == experiment.digest else None
     try:
         planned = design(experiment, history, n_units=n_units)
     except (DefinitionError, DataError) as error:
@@ -112,18 +185,31 @@ def _checks(
     yield from _powers(experiment, planned)
 
 
-def _orphan(folder: Path, experiment: Experiment) -> Check:
-    file = folder / OBJECTIVES_FILE
-    if file.is_file():
-        return Objectives.load(file).check(experiment)
+def _orphan(project: _Project, experiment: Experiment) -> Check:
+    if project.objectives is not None:
+        return project.objectives.check(experiment)
     remedy = f"There is no {OBJECTIVES_FILE}, so what the test is for is not known. Write it."
     return Check("orphan", False, remedy=remedy, code="ORPHAN", blocking=False)
 
 
+def _complete(experiment: Experiment) -> Check:
+    """A draft may be incomplete; what is missing is asked for before it is sealed."""
+    missing = tuple(missing_parts(experiment))
+    return Check(
+        "complete",
+        passed=not missing,
+        value=len(missing),
+        bound=0,
+        remedy=f"Not ready to be sealed. Write {' '.join(missing)}",
+        code="SEAL_INCOMPLETE",
+        blocking=False,
+    )
+
+
 def _windows(experiment: Experiment) -> Iterator[Check]:
-    """Metrics whose window a wave does not watch, and looks outside the schedule."""
+    """Metrics whose window is longer than a wave is watched."""
     for window in experiment.schedule.windows:
-        watched = (window.closes_at - window.opens_at) // timedelta(days=1)
+        watched = (window.closes_at - window.opens_at) // DAY
         long = [m.key for m in experiment.all_metrics if m.window_days > watched]
         yield Check(
             "windows",
@@ -134,29 +220,47 @@ def _windows(experiment: Experiment) -> Iterator[Check]:
             f"{', '.join(long)}. Watch it longer, or take a metric with a shorter window.",
             code="WINDOW_BEYOND_SCHEDULE",
         )
-    looks = experiment.analysis.looks_days
-    days = (experiment.schedule.closes_at - experiment.schedule.launch_at) // timedelta(days=1)
-    late = [day for day in looks if day > days]
+
+
+def _looks(experiment: Experiment) -> Iterator[Check]:
+    """Looks after the last window, and a last look before the primary metric has matured."""
+    looks, schedule = experiment.analysis.looks_days, experiment.schedule
+    last = (schedule.closes_at - schedule.launch_at) // DAY
+    late = [day for day in looks if day > last]
+    shown = ", ".join(map(str, late))
     yield Check(
         "looks",
         passed=not late,
-        value=", ".join(map(str, late)) or len(looks),
-        bound=days,
-        remedy=f"Looks on day {', '.join(map(str, late))} are after the last window has closed "
-        f"(day {days}). Leave them out.",
+        value=shown or len(looks),
+        bound=last,
+        remedy=f"Looks on day {shown} are after the last window has closed (day {last}). Leave "
+        "them out.",
         code="WINDOW_BEYOND_SCHEDULE",
-        blocking=False,
+    )
+    final_send = max(window.opens_at for window in schedule.windows)
+    if schedule.ends_at is not None:
+        final_send = schedule.moment(schedule.ends_at)
+    matured = math.ceil((final_send - schedule.launch_at) / DAY) + experiment.primary.window_days
+    bound = min(matured, last)
+    yield Check(
+        "final look",
+        passed=not looks or looks[-1] >= bound,
+        value=looks[-1] if looks else None,
+        bound=bound,
+        remedy=f"The last look comes before {experiment.primary.key} has matured for the last "
+        f"customers contacted, on day {bound}. Look then.",
+        code="LOOK_TOO_EARLY",
     )
 
 
-def _overlaps(experiment: Experiment, others: Iterable[Experiment]) -> Iterator[Check]:
+def _layers(experiment: Experiment, project: _Project) -> Check:
     pairs = [
         pair
-        for pair in overlaps_among(others).conflicts
+        for pair in overlaps_among(project.undecided()).conflicts
         if experiment.id in (pair.first, pair.second)
     ]
     clashes = ", ".join(_other(pair, experiment.id) for pair in pairs)
-    yield Check(
+    return Check(
         "layer",
         passed=not pairs,
         value=clashes or None,
@@ -166,26 +270,56 @@ def _overlaps(experiment: Experiment, others: Iterable[Experiment]) -> Iterator[
     )
 
 
+def _excludes(experiment: Experiment, project: _Project) -> Check:
+    """Whether every experiment whose control is left out exists, and is drawn first."""
+    unknown = [name for name in experiment.assignment.excludes if not project.knows(name)]
+    if unknown:
+        return Check(
+            "excludes",
+            False,
+            value=", ".join(unknown),
+            remedy=f"There is no experiment {', '.join(unknown)} whose control could be left out. "
+            "Correct the name, or register it.",
+            code="EXCLUDED_UNKNOWN",
+        )
+    circle = circle_of(experiment, project.experiments)
+    return Check(
+        "excludes",
+        passed=not circle,
+        value=" → ".join(circle) or None,
+        remedy=f"Each of {' → '.join(circle)} leaves out the control of the next, so none can be "
+        "drawn first. Take one out.",
+        code="EXCLUDES_CYCLE",
+    )
+
+
+def _parent(experiment: Experiment, project: _Project) -> Check:
+    parent = experiment.parent
+    return Check(
+        "parent",
+        passed=parent is None or (parent != experiment.id and project.knows(parent)),
+        value=parent,
+        remedy=f"There is no experiment {parent!r} that it could go on from. Correct the name, or "
+        "leave it out.",
+        code="PARENT_UNKNOWN",
+    )
+
+
 def _other(pair: Overlap, experiment_id: str) -> str:
     return pair.second if pair.first == experiment_id else pair.first
 
 
-def _same_metrics(folder: Path, experiment: Experiment) -> Check:
+def _same_metrics(project: _Project, experiment: Experiment) -> Check:
     """Whether metrics mean what sealed experiments, and the catalogue, mean by their keys."""
-    known = {metric.key: metric for metric in Registry(folder).metrics()}
-    file = folder / CATALOGUE_FILE
-    cited = {m.key: m for m in MetricCatalogue.load(file)} if file.is_file() else {}
-    changed = [
-        metric.key
-        for metric in experiment.all_metrics
-        if known.get(metric.key, metric) != metric or cited.get(metric.key, metric) != metric
-    ]
+    known = {**project.catalogue, **project.sealed_metrics}
+    cited = {metric.key: metric for metric in experiment.all_metrics}
+    changed = [key for key, metric in cited.items() if known.get(key, metric) != metric]
     return Check(
         "metrics",
         passed=not changed,
-        value=", ".join(changed) or len(experiment.all_metrics),
-        remedy=f"{', '.join(changed)}: the same key was sealed with another definition. Give the "
-        "changed metric a new version.",
+        value=", ".join(changed) or len(cited),
+        remedy=f"{', '.join(changed)}: the same key has another definition elsewhere, in "
+        f"{CATALOGUE_FILE} or in a sealed experiment. Give the changed metric a new version.",
         code="METRIC_CHANGED",
     )
 

@@ -52,7 +52,7 @@ def test_the_campaigns_of_complete_journey_overlap_in_65_of_351_pairs():
     assert len(overlaps_among(runs).pairs) == 65
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 300), st.integers(1, 90)), min_size=2, max_size=8, unique=True

@@ -72,6 +72,8 @@ def history() -> pd.DataFrame:
     [
         ("", ""),
         ("assignment: {method: stratified, strata: [city]}", ""),
+        ("assignment: {method: matched, balance: [orders]}", ""),
+        ("assignment: {method: rerandomised, balance: [orders], acceptance: 0.2}", ""),
         ("cluster: household", ""),
         ("", "kind: ratio, denominator: orders,"),
         ("cluster: household", "kind: ratio, denominator: orders,"),
@@ -195,6 +197,28 @@ def test_a_rehearsal_shows_itself(history):
     assert "false alarms alone" in found.table().text()
     assert "every treated customer spends +50.0%" in found.words()
     assert set(found.metrics()) >= {"placebo_any_proven", "replay_power_spend_v1_email"}
+
+
+@pytest.mark.slow
+def test_p_values_of_replays_of_the_real_control_are_uniform(root, hillstrom_file):
+    """Customers who got nothing, drawn 1,500 times: every metric by a Kolmogorov-Smirnov test."""
+    from scipy import stats
+
+    from uplift.analysis.effects import effect_rows
+    from uplift.datasets import hillstrom
+    from uplift.experiment import load_experiment
+
+    real = hillstrom(hillstrom_file)
+    plan = load_experiment(root / "experiments" / "hillstrom_email")
+    table = real.customers.merge(real.outcomes, on="unit")
+    table = table[(real.assigned["arm"] == "control").to_numpy()]
+    script = script_of(plan, stage_of(plan, table), seed=11)
+    found = [
+        [row.p_value for row in effect_rows(plan, script.readings[-1].read(arms_of(script, i)))]
+        for i in range(1_500)
+    ]
+    for p_values in np.transpose(found):
+        assert stats.kstest(p_values, "uniform").pvalue > 0.001
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ def require_complete(experiment: Experiment) -> None:
 
     Errors: SEAL_INCOMPLETE, naming every missing part and what to write.
     """
-    missing = list(_missing(experiment))
+    missing = list(missing_parts(experiment))
     if missing:
         raise DefinitionError(
             f"{experiment.id} cannot be sealed, because its definition is not complete:\n"
@@ -24,7 +24,7 @@ def require_complete(experiment: Experiment) -> None:
         )
 
 
-def _missing(experiment: Experiment) -> Iterator[str]:
+def missing_parts(experiment: Experiment) -> Iterator[str]:
     """Each part that is not there, as its key and what to write."""
     primary = experiment.metrics.primary
     if not experiment.audience.description.strip():

@@ -42,8 +42,10 @@ def simulate_plan(
     """Replay the exact plan on customers to whom nothing was sent.
 
     Each replay draws arms by the assignment's own rule (method, shares, strata, clusters) with a
-    salt of its own, and reads them by the analysis' own functions (looks, correction, adjustment,
-    guardrails, money, decision). What keeps units from being drawn (suppression, contact caps,
+    salt of its own, and reads them by the analysis' own functions (estimates, adjustment,
+    guardrails, money, decision). A test is proven by the bounds of the planned looks with Holm's
+    steps (`planned_looks.holm_at_looks`), which with one look is the analysis' own correction. What
+    keeps units from being drawn (suppression, contact caps,
     layers, exposure) is not replayed: all eligible customers of history take part. Decisions are
     taken at the last look.
 
