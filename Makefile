@@ -37,7 +37,8 @@ bench: $(STAMP) ## speed beside its peers, into benchmarks/results
 	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 notebooks: $(STAMP) ## execute the notebooks
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks
+	UPLIFT_DATA="$${UPLIFT_DATA:-$(wildcard $(abspath ../shared/data))}" \
+	  $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks
 
 lint: $(STAMP) ## format, lint and type checks
 	$(BIN)/ruff format --check .

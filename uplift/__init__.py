@@ -20,6 +20,8 @@ _MODULE_OF = {
     "eligible": "uplift.eligibility",
     "customer_view": "uplift.customers.view",
     "design": "uplift.sizing.plan",
+    "uplift_power": "uplift.sizing.targeting",
+    "simulate_plan": "uplift.rehearsal.simulate",
     "Registry": "uplift.registry.registry",
     "assign": "uplift.assignment.assign",
     "assign_from": "uplift.assignment.assign",
@@ -79,8 +81,10 @@ if TYPE_CHECKING:
     from uplift.promotion import promote as promote
     from uplift.promotion import rollback as rollback
     from uplift.registry.registry import Registry as Registry
+    from uplift.rehearsal.simulate import simulate_plan as simulate_plan
     from uplift.scoring import score as score
     from uplift.sizing.plan import design as design
+    from uplift.sizing.targeting import uplift_power as uplift_power
     from uplift.sizing.universal import (
         ProgrammePrior as ProgrammePrior,
     )

@@ -41,6 +41,8 @@ from uplift.registry.lineage import child_of, child_text
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
+from uplift.rehearsal.result import Rehearsal
+from uplift.rehearsal.simulate import simulate_plan
 from uplift.scoring import Scored, score
 from uplift.sizing.plan import design
 from uplift.sizing.result import Design
@@ -53,6 +55,7 @@ from uplift.trial import Trial, checked_assignment
 LEARNERS = ("s", "t", "x", "dr", "response")
 FILES = {  # what each step writes in the experiment's folder
     "design": "design.json",
+    "rehearse": "rehearsal.json",
     "customers": "customers.parquet",
     "assign": FIRST,
     "assignment": "assignment.json",
@@ -188,12 +191,34 @@ class Campaign:
 
     # The steps, in the order of the road.
 
-    def design(self, history: Any = None, *, n_units: int | None = None) -> Design:
+    def design(
+        self,
+        history: Any = None,
+        *,
+        n_units: int | None = None,
+        power: float = 0.8,
+        inflow_per_day: float | None = None,
+        covariates: Sequence[str] | None = None,
+    ) -> Design:
         """How many customers the experiment needs and what it can answer → design.json."""
         self.registry.add(self.experiment, who=self.who)
-        self.planned = design(self.experiment, history, n_units=n_units)
+        self.planned = design(
+            self.experiment,
+            history,
+            n_units=n_units,
+            power=power,
+            inflow_per_day=inflow_per_day,
+            covariates=covariates,
+        )
         self._write("design", self.planned)
         return self.planned
+
+    def simulate(self, history: Any, **options: Any) -> Rehearsal:
+        """Replay the plan on history (`simulate_plan` with its options) → rehearsal.json."""
+        self.registry.add(self.experiment, who=self.who)
+        found = simulate_plan(self.experiment, history, **options)
+        self._write("rehearse", found)
+        return found
 
     def seal(self, why: str = "design accepted") -> str:
         """Freeze the definition; gives its digest."""

@@ -67,17 +67,57 @@ def design(
     name: Name,
     history: Annotated[Path | None, typer.Option(help="Customers with pre-period columns.")] = None,
     n_units: Annotated[int | None, typer.Option(help="Eligible units, without history.")] = None,
+    power: Annotated[float, typer.Option(help="Wanted chance of proving what is there.")] = 0.8,
+    inflow_per_day: Annotated[
+        float | None, typer.Option(help="Eligible customers who enter a trigger each day.")
+    ] = None,
+    covariates: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated columns of history from before the send."),
+    ] = None,
+    uplift_power: Annotated[
+        bool, typer.Option("--uplift-power", help="Also: can targeting be proven? Simulated.")
+    ] = False,
+    spread: Annotated[
+        float, typer.Option(help="Assumed spread of individual effects, times the average.")
+    ] = 1.0,
+    ranking: Annotated[
+        float, typer.Option(help="Assumed correlation of the model's score with the effects.")
+    ] = 0.3,
+    seed: Seed = 0,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
 ) -> int:
-    """How many customers a test needs, what it can answer, and what its holdout costs.
+    """How many customers and days a test needs, what it can answer, what its holdout costs.
 
-    Example: `uplift design spring_voucher --history customers.parquet`
+    Examples: `uplift design spring_voucher --history customers.parquet`;
+    `uplift design welcome --n-units 40000 --inflow-per-day 900`;
+    `uplift design spring_voucher --history customers.parquet --uplift-power --spread 1.5`
     """
+    from uplift.cli.planning import show_design
+
     campaign = campaign_of(name, root, who=who)
-    result = campaign.design(history, n_units=n_units)
-    show(result, as_json=as_json, wrote=(campaign.path("design"),))
+    result = campaign.design(
+        history,
+        n_units=n_units,
+        power=power,
+        inflow_per_day=inflow_per_day,
+        covariates=None if covariates is None else [c.strip() for c in covariates.split(",")],
+    )
+    targeting = None
+    if uplift_power:
+        from uplift.sizing import targeting as questions
+
+        targeting = questions.uplift_power(
+            campaign.experiment,
+            history,
+            n_units=result.n_units,
+            spread=spread,
+            ranking=ranking,
+            seed=seed,
+        )
+    show_design(result, targeting, as_json=as_json, wrote=campaign.path("design"))
     return 0
 
 

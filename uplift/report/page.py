@@ -260,7 +260,7 @@ def _appendix(road: Road) -> Iterator[Section]:
         yield Section(
             "design",
             "What the design could answer",
-            tables=_html(road.design.table(), road.design.arms_table()),
+            tables=_html(*road.design.tables()),
         )
     if road.suite is not None:
         yield Section(

@@ -21,13 +21,17 @@ from uplift.evaluation.roi import Roi
 from uplift.files import write_bytes
 from uplift.programme import Cohorts
 from uplift.registry.calendar import Calendar
+from uplift.rehearsal.result import Rehearsal
 from uplift.report.balance_charts import differences
 from uplift.report.calendar_charts import weeks
 from uplift.report.control_charts import calendar, control_size, divergence
 from uplift.report.curve_charts import curves, depth, spread
+from uplift.report.design_charts import effect_by_share, false_alarms, power_curve, targeting_power
 from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.style import png, styled, svg
+from uplift.sizing.result import Design
+from uplift.sizing.targeting import UpliftPower
 from uplift.sizing.universal import ControlSize
 from uplift.suite import Suite
 
@@ -126,3 +130,21 @@ def _(found: Divergence) -> Picture:
 @draw.register
 def _(found: Calendar) -> Picture:
     return Picture(styled(weeks(found)))
+
+
+@draw.register
+def _(design: Design) -> Picture:
+    shares = effect_by_share(design)
+    if not design.power_curve:
+        return Picture(styled(shares))
+    return Picture(styled(alt.vconcat(power_curve(design), shares, spacing=SPACING)))
+
+
+@draw.register
+def _(found: Rehearsal) -> Picture:
+    return Picture(styled(false_alarms(found)))
+
+
+@draw.register
+def _(found: UpliftPower) -> Picture:
+    return Picture(styled(targeting_power(found)))

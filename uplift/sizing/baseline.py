@@ -34,7 +34,8 @@ class Baseline:
 
     std_dev             of a ratio: of its linearised value per unit (delta method)
     source              "history: <column>" or "plan"
-    variance_reduction  share of the variance that the metric's covariate explains; 0 when unknown
+    variance_reduction  share of the variance that the metric's covariate explains; 0 when unknown,
+                        and where clusters are drawn, because those are read without adjustment
     design_effect       variance of a mean over randomised clusters / over randomised units
     clusters            what history says of the clusters; None where none are drawn or shown
     shape               measured mean, variance and higher moments, of means only
@@ -115,7 +116,9 @@ def _measured(
         mean=mean,
         std_dev=float(np.sqrt(variance)),
         source=f"history: {column}",
-        variance_reduction=_variance_reduction(metric, column, history, values),
+        variance_reduction=0.0
+        if cluster is not None  # whole clusters are read without adjustment
+        else _variance_reduction(metric, column, history, values),
         design_effect=1.0 if clusters is None else clusters.design_effect,
         clusters=clusters,
         shape=None if proportion else Shape.of(values[known]),

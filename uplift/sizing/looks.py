@@ -1,5 +1,6 @@
 """The looks of a plan: when it is read, and how large an effect would be shown then."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,7 +92,7 @@ def look_table(
             day=day,
             fraction=fraction,
             z=z,
-            effect_shown=z * std_error / np.sqrt(fraction),
+            effect_shown=z * std_error / math.sqrt(fraction),
             effect_needed=_needed(until, z, alpha, sides, std_error, power),
             stops_by=None if stopped is None else float(stopped[i]),
         )

@@ -63,7 +63,7 @@ def design(
     Errors: DESIGN_UNITS (neither history nor n_units), BASELINE_MISSING, BASELINE_INVALID,
     EFFECT_INVALID, ARM_TOO_SMALL, AUDIENCE_COLUMN, INFLOW_INVALID.
     """
-    audience = None if history is None else _eligible_history(experiment, history)
+    audience = None if history is None else eligible_history(experiment, history)
     if n_units is None and inflow_per_day is not None:
         n_units = units_of_trigger(experiment, inflow_per_day)
     n_assigned = _units(experiment, audience, n_units)
@@ -103,7 +103,8 @@ def design(
     )
 
 
-def _eligible_history(experiment: Experiment, history: Any) -> pd.DataFrame:
+def eligible_history(experiment: Experiment, history: Any) -> pd.DataFrame:
+    """The eligible rows of history, one per customer. Errors: AUDIENCE_COLUMN, ID_DUPLICATE."""
     table = read_frame(history, what="history")
     require_unique(table["unit"], what="history")
     return table[eligible(table, experiment.audience)].reset_index(drop=True)

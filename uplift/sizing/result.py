@@ -224,11 +224,13 @@ class Design(Result):
         """The design as sentences: units, days, answers, money, how to answer more."""
         lines = [
             f"{format_value(self.n_units, 'count')} eligible customers; wanted power "
-            f"{format_value(self.power, 'share')}, {self.n_tests} tests share the error.",
+            f"{format_value(self.power, 'share')}, {_tests_words(self.n_tests)}.",
             self.timing.words(self.hardest.n_needed),
         ]
         lines += [answer.words() for answer in self.answers]
         lines += [_factor_words(answer) for answer in self.factors]
+        if self.hardest.inflation > 1:
+            lines.append(_looks_words(self.hardest))
         lines.append(
             f"Contacts cost {format_value(self.contact_cost, 'money')} {self.currency}; "
             f"{self._holdout_words()}"
@@ -273,6 +275,16 @@ class Design(Result):
 
     def _redemptions_known(self) -> bool:
         return all(check.code != "REDEMPTION_UNKNOWN" for check in self.checks)
+
+
+def _tests_words(n_tests: int) -> str:
+    return "one test uses the whole error" if n_tests == 1 else f"{n_tests} tests share the error"
+
+
+def _looks_words(answer: Answer) -> str:
+    days = ", ".join(str(look.day) for look in answer.looks)
+    cost = format_value(answer.inflation - 1, "share")
+    return f"Read on the days {days}: all looks share the error and cost {cost} more customers."
 
 
 def _factor_words(answer: FactorAnswer) -> str:

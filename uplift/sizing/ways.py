@@ -161,7 +161,8 @@ def _way(
 def _covariates(plan: Plan) -> Iterator[Way]:
     """The one column that explains most, and all of them together."""
     measured = _measured(plan)
-    if measured is None or plan.comparison.planned.metric.kind == "ratio":
+    unadjusted = plan.comparison.experiment.cluster is not None
+    if measured is None or unadjusted or plan.comparison.planned.metric.kind == "ratio":
         return
     values, history = measured
     explained = {
@@ -226,10 +227,7 @@ def _longer_window(plan: Plan) -> Iterator[Way]:
 
 
 def _another_wave(plan: Plan) -> Iterator[Way]:
-    """The same customers and arms once more; both windows added up.
-
-    Sum of two windows with correlation r: variance 2 (1 + r) of one window's, mean twice.
-    """
+    """The same customers and arms once more; both windows added up, as the last two were."""
     comparison, history = plan.comparison, plan.history
     column = comparison.planned.metric.covariate
     if history is None or column not in history.columns:
@@ -241,16 +239,21 @@ def _another_wave(plan: Plan) -> Iterator[Way]:
     known = np.isfinite(now) & np.isfinite(earlier)
     if known.sum() < MIN_HISTORY or np.ptp(earlier[known]) == 0:
         return
-    r = float(np.corrcoef(now[known], earlier[known])[0, 1])
-    unadjusted = replace(comparison.baseline, variance_reduction=0.0)
-    proof = _with_baseline(comparison, unadjusted)
+    both = now[known] + earlier[known]
+    summed = replace(
+        comparison.baseline,
+        mean=float(both.mean()),
+        std_dev=float(both.std(ddof=1)),
+        variance_reduction=0.0,  # of two windows together it is not known
+    )
+    proof = _with_baseline(comparison, summed)
     each = plan.profit_per_unit
     contacts = sum(arm.contact_cost for arm in plan.arms)
     held_out = None if each is None else each * plan.arms[0].n_units
     yield _way(
         plan,
         "one more wave",
-        plan.relative(proof) * math.sqrt((1 + r) / 2),
+        plan.relative(proof, summed.mean),
         "Send once more to the same arms and add up both windows, if the second send works as "
         "well as the first.",
         price=None if held_out is None else contacts + held_out,

@@ -1,0 +1,1 @@
+"""Rehearsal: the sealed plan, drawn and read many times on history before it is sent once."""

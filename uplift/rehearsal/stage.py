@@ -1,0 +1,203 @@
+"""History made ready for a rehearsal: outcomes without the campaign, and who is drawn."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from uplift.assignment.assign import to_draw
+from uplift.assignment.draws import Facts
+from uplift.assignment.order import distinct_customers
+from uplift.audience import eligible
+from uplift.checks import Check, warning
+from uplift.errors import DataError, DefinitionError
+from uplift.experiment import Experiment
+from uplift.frames import UNIT
+from uplift.metrics import Metric
+from uplift.sizing.baseline import previous_window
+from uplift.sizing.looks import look_days
+
+IntArray = npt.NDArray[np.int64]
+FEWEST = 30  # units; with fewer nothing is rehearsed
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What every replay shares.
+
+    history    the eligible rows with known outcomes, in the order of their units
+    outcomes   `unit` and the experiment's outcome columns, in the same order
+    by_day     the same by the day of an interim look, where history has it
+    customers  `unit` and the covariates that go with those outcomes
+    ids, facts, member  what is drawn (see `assignment.assign.to_draw`)
+    cluster    (n_units,) code of the drawn id of each unit
+    silent     outcome columns that history does not have; they are 0 for everybody
+    """
+
+    history: pd.DataFrame = field(repr=False)
+    outcomes: pd.DataFrame = field(repr=False)
+    by_day: Mapping[int, pd.DataFrame] = field(repr=False)
+    customers: pd.DataFrame = field(repr=False)
+    ids: pd.Series = field(repr=False)
+    facts: Facts = field(repr=False)
+    member: IntArray = field(repr=False)
+    silent: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def n_units(self) -> int:
+        """Customers who are drawn in each replay."""
+        return len(self.outcomes)
+
+
+def stage_of(experiment: Experiment, history: Any) -> Stage:
+    """The eligible customers of history with an outcome for each metric that it can show.
+
+    An outcome is the column of that name; else, of a mean, its covariate (the same number of the
+    window before), whose own covariate is then the window before that one. What history does not
+    have is 0 for everybody: nothing is redeemed, nobody opts out, where nothing is sent. The
+    outcome up to an interim look on day 7 is the column `spend_by_day_7`.
+
+    Errors: REHEARSAL_DATA, AUDIENCE_COLUMN, COLUMN_MISSING, OUTCOME_NOT_BINARY and those of ids.
+    """
+    table = distinct_customers(history, cluster=experiment.cluster)
+    table = table[eligible(table, experiment.audience)]
+    table = table.sort_values(UNIT, ignore_index=True)
+    sources = _sources(experiment, table)
+    table, n_unknown = _known(table, sources)
+    outcomes = _outcomes(experiment, table, sources, suffix="")
+    _refuse_not_binary(experiment, outcomes, sources)
+    cluster = table[experiment.cluster or UNIT].astype("str")
+    ids, facts, member = to_draw(experiment, table, cluster)
+    by_day = dict(_interim(experiment, table, sources))
+    silent = tuple(name for name in experiment.outcome_columns if name not in sources)
+    return Stage(
+        history=table,
+        outcomes=outcomes,
+        by_day=by_day,
+        customers=_covariates(experiment, table, sources),
+        ids=ids,
+        facts=facts,
+        member=member,
+        silent=silent,
+        checks=tuple(_remarks(experiment, silent, n_unknown, by_day)),
+    )
+
+
+def _sources(experiment: Experiment, table: pd.DataFrame) -> dict[str, str]:
+    """By outcome column: the column of history that stands for it."""
+    found = {name: name for name in experiment.outcome_columns if name in table.columns}
+    for metric in experiment.all_metrics:
+        if metric.column not in found and metric.kind == "mean" and metric.covariate in table:
+            found[metric.column] = str(metric.covariate)
+    wanted = [experiment.primary.column, experiment.primary.denominator]
+    missing = [name for name in wanted if name is not None and name not in found]
+    if missing:
+        raise DefinitionError(
+            f"{experiment.id}: history says nothing of {missing[0]!r}, which decides, so the plan "
+            "cannot be rehearsed. Add the column, or the metric's covariate.",
+            code="REHEARSAL_DATA",
+            column=missing[0],
+        )
+    return found
+
+
+def _known(table: pd.DataFrame, sources: Mapping[str, str]) -> tuple[pd.DataFrame, int]:
+    """Rows whose outcomes are all known, and how many are not."""
+    known = table[list(dict.fromkeys(sources.values()))].notna().all(axis=1)
+    if known.sum() < FEWEST:
+        raise DefinitionError(
+            f"{int(known.sum())} eligible customers have all outcomes in history; at least "
+            f"{FEWEST} are needed for a rehearsal. Give more history.",
+            code="REHEARSAL_DATA",
+        )
+    return table[known].reset_index(drop=True), int((~known).sum())
+
+
+def _outcomes(
+    experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str], *, suffix: str
+) -> pd.DataFrame:
+    columns = {
+        name: table[f"{sources[name]}{suffix}"].to_numpy(np.float64)
+        if name in sources
+        else np.zeros(len(table))
+        for name in experiment.outcome_columns
+    }
+    return pd.DataFrame({UNIT: table[UNIT], **columns})
+
+
+def _interim(
+    experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
+) -> Iterator[tuple[int, pd.DataFrame]]:
+    for day in look_days(experiment)[:-1]:
+        suffix = f"_by_day_{day}"
+        if all(f"{name}{suffix}" in table.columns for name in sources.values()):
+            yield day, _outcomes(experiment, table, sources, suffix=suffix)
+
+
+def _covariates(
+    experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
+) -> pd.DataFrame:
+    columns: dict[str, Any] = {}
+    for metric in experiment.all_metrics:
+        name = metric.covariate
+        if name is None or name not in table.columns or name in columns:
+            continue
+        before = _before(metric, table, sources)
+        if before is not None:
+            columns[name] = before
+    return pd.DataFrame({UNIT: table[UNIT], **columns})
+
+
+def _before(metric: Metric, table: pd.DataFrame, sources: Mapping[str, str]) -> Any:
+    """The covariate that goes with the outcome: the window before it, wherever that is."""
+    if sources.get(metric.column) != metric.covariate:
+        return table[metric.covariate]
+    return previous_window(str(metric.covariate), table)
+
+
+def _refuse_not_binary(
+    experiment: Experiment, outcomes: pd.DataFrame, sources: Mapping[str, str]
+) -> None:
+    for metric in experiment.all_metrics:
+        values = outcomes[metric.column].to_numpy()
+        if metric.kind == "proportion" and not np.isin(values, (0, 1)).all():
+            raise DataError(
+                f"history: {metric.key} is a proportion, so {sources[metric.column]!r} must be 0 "
+                "or 1. Recode it or define it as a mean.",
+                code="OUTCOME_NOT_BINARY",
+                column=metric.column,
+            )
+
+
+def _remarks(
+    experiment: Experiment,
+    silent: tuple[str, ...],
+    n_unknown: int,
+    by_day: Mapping[int, pd.DataFrame],
+) -> Iterator[Check]:
+    if silent:
+        yield warning(
+            "REHEARSAL_PARTIAL",
+            value=", ".join(silent),
+            remedy="History does not have these columns: they are 0 for everybody here, and what "
+            "is read of them says nothing.",
+        )
+    if n_unknown:
+        yield warning(
+            "REHEARSAL_ROWS",
+            value=n_unknown,
+            remedy="These eligible customers have no outcome in history and are left out.",
+        )
+    left_out = [day for day in look_days(experiment)[:-1] if day not in by_day]
+    if left_out:
+        yield warning(
+            "REHEARSAL_LOOKS",
+            value=", ".join(map(str, left_out)),
+            remedy="History does not tell outcomes by these days (columns such as "
+            f"spend_by_day_{left_out[0]}), so those looks are not rehearsed. The others keep "
+            "their bounds.",
+        )
