@@ -17,6 +17,7 @@ from uplift.frames import (
     read_frame,
     require_exportable,
     require_unique,
+    trimmed,
     write_parquet,
 )
 
@@ -197,3 +198,47 @@ def test_a_missing_file_is_refused(tmp_path):
         with pytest.raises(DataError) as error:
             read_frame(tmp_path / name, what="t")
         assert error.value.code == "FILE_MISSING"
+
+
+def ids_of(*values):
+    return pd.Series(values, dtype=object)
+
+
+@pytest.mark.parametrize("odd", [2.5, True, b"a", ("a",), np.float64(3)])
+def test_among_objects_only_text_and_whole_numbers_are_ids(odd):
+    with pytest.raises(DataError, match="neither text nor whole numbers") as error:
+        clean_units(ids_of("a", odd))
+    assert (error.value.code, error.value.rows) == ("ID_NOT_TEXT", (2,))
+    assert clean_units(ids_of("a", 2**60 + 1)).tolist() == ["a", str(2**60 + 1)]
+
+
+def test_half_a_character_is_no_text():
+    with pytest.raises(DataError, match="half characters") as error:
+        clean_units(ids_of("a", "b\udc80"))
+    assert (error.value.code, error.value.rows) == ("ID_CONTROL_CHAR", (2,))
+
+
+def test_a_table_without_rows_has_no_bad_ids():
+    for empty in (pd.DataFrame({"unit": []}), pd.DataFrame({"unit": pd.Series(dtype=object)})):
+        assert read_frame(empty, what="customers")["unit"].tolist() == []
+
+
+def test_blanks_around_ids_are_removed_when_asked_for_and_counted():
+    frame, (check,) = trimmed(pd.DataFrame({"unit": [" a", "b\u00a0", "c", " a"]}), what="list")
+    assert frame["unit"].tolist() == ["a", "b", "c", "a"]
+    assert (check.code, check.value, check.blocking) == ("ID_WHITESPACE", 3, False)
+    assert trimmed(pd.DataFrame({"unit": ["a", "b"]}), what="list")[1] == ()
+
+
+@pytest.mark.parametrize("ids", [["a", " a", "b"], ["a\u3000", " a", "b"]])
+def test_two_customers_are_never_made_one_by_trimming(ids):
+    with pytest.raises(DataError, match="nothing but blanks") as error:
+        trimmed(pd.DataFrame({"unit": ids}), what="list")
+    assert (error.value.code, error.value.rows) == ("ID_WHITESPACE", (1, 2))
+
+
+def test_trimming_finds_what_else_is_wrong_with_ids():
+    for ids, code in (([" ", "a"], "ID_MISSING"), ([" a\u200b", "b"], "ID_CONTROL_CHAR")):
+        with pytest.raises(DataError) as error:
+            trimmed(pd.DataFrame({"unit": ids}), what="list")
+        assert error.value.code == code

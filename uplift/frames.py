@@ -5,6 +5,7 @@ Customer ids (`unit`) are text in Unicode NFC, never numbers: '00123' and '123' 
 
 import gzip
 import hashlib
+import re
 import unicodedata
 import zlib
 from collections.abc import Sequence
@@ -28,9 +29,11 @@ UNIT = "unit"
 TEXT_COLUMNS = (UNIT, "household", "cluster", "arm", "stratum", "experiment", "campaign", "basket")
 MAX_ID_BYTES = 256  # longer "ids" are free text that slipped into the wrong column
 CONTROL_CHARACTERS = r"[\p{Cc}\p{Cf}]"  # NUL, zero-width, byte-order mark, bidirectional marks
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # no text: a byte that was not UTF-8
 OUTER_BLANKS = r"^[\s\p{Zs}]|[\s\p{Zs}]$"
 LOOKS_PERSONAL = r"^[^@\s]+@[^@\s]+\.[A-Za-z]{2,}$|^\+\d[\d .()-]{7,}\d$"
 FORMULA_START = r"^[=+\-@\t\r\x00]"  # a spreadsheet would run it
+NO_IDS = (float, np.floating, bool, np.bool_, bytes, tuple, list, set, dict)  # among objects
 
 Table = Any  # pandas, polars, arrow, DuckDB relation, a result with to_pandas(), or a path
 
@@ -49,6 +52,33 @@ def read_frame(
     if unit:
         frame[unit] = clean_units(frame[unit], column=unit, what=what)
     return frame
+
+
+def trimmed(
+    source: Table, *, what: str, unit: str = UNIT
+) -> tuple[pd.DataFrame, tuple[Check, ...]]:
+    """A table without the blanks around its ids, and a warning that counts them.
+
+    Errors: ID_WHITESPACE when two ids differ in nothing but such blanks; those of `read_frame`.
+    """
+    frame = _to_pandas(source, what=what)
+    _require_columns(frame, [unit], what=what)
+    given = _ids_as_text(frame[unit], column=unit, what=what)
+    ids = pc.utf8_trim_whitespace(given)
+    spellings = pa.table({"given": given, "id": ids}).group_by(["given", "id"]).aggregate([])
+    _refuse(
+        pc.is_in(ids, value_set=_repeated(spellings["id"])),
+        "ID_WHITESPACE",
+        f"{what}: ids in {unit!r} differ in nothing but blanks around them, so they are not "
+        "trimmed. Decide at the source whether they are one customer.",
+        unit,
+    )
+    frame[unit] = clean_units(ids.to_pandas(), column=unit, what=what)
+    count = int(pc.sum(pc.not_equal(given, ids)).as_py() or 0)
+    if not count:
+        return frame, ()
+    remedy = f"Blanks around these ids of the {what} were removed. Trim them at the source."
+    return frame, (warning("ID_WHITESPACE", value=count, remedy=remedy),)
 
 
 def clean_units(values: Any, *, column: str = UNIT, what: str = "table") -> pd.Series:
@@ -79,13 +109,15 @@ def clean_units(values: Any, *, column: str = UNIT, what: str = "table") -> pd.S
     _refuse(
         pc.match_substring_regex(ids, OUTER_BLANKS),
         "ID_WHITESPACE",
-        f"{what}: ids in {column!r} begin or end with a blank. Trim them at the source.",
+        f"{what}: ids in {column!r} begin or end with a blank. Trim them at the source, or ask for "
+        "it: trim=True (`--trim`).",
         column,
     )
     _refuse(
         pc.greater(pc.binary_length(ids), MAX_ID_BYTES),
         "ID_TOO_LONG",
-        f"{what}: ids in {column!r} are longer than {MAX_ID_BYTES} bytes. Is this the id column?",
+        f"{what}: ids in {column!r} are longer than {MAX_ID_BYTES} bytes. Give the "
+        "column of the ids, not free text.",
         column,
     )
     normal = _composed(ids, column=column, what=what)
@@ -105,13 +137,15 @@ def personal_id_warning(units: pd.Series) -> Check | None:
     )
 
 
-def require_unique(units: pd.Series, *, what: str) -> None:
+def require_unique(
+    units: pd.Series, *, what: str, remedy: str = "Aggregate first: sum, mean or first."
+) -> None:
     """Refuse a table that should hold one row per unit and does not."""
     repeated = units.duplicated(keep="first").to_numpy()
     _refuse(
         pa.array(repeated),
         "ID_DUPLICATE",
-        f"{what}: one row per unit is expected. Aggregate first: sum, mean or first.",
+        f"{what}: one row per unit is expected. {remedy}",
         UNIT,
     )
 
@@ -258,6 +292,8 @@ def _require_columns(frame: pd.DataFrame, names: Sequence[str], *, what: str) ->
 
 
 def _ids_as_text(series: pd.Series, *, column: str, what: str) -> pa.Array:
+    if series.empty:  # of whatever type: there is nothing in it that could be read wrongly
+        return pa.array([], type=pa.string())
     missing = series.isna()
     _refuse(
         pa.array(missing.to_numpy()),
@@ -272,7 +308,24 @@ def _ids_as_text(series: pd.Series, *, column: str, what: str) -> pa.Array:
             code="ID_NOT_TEXT",
             column=column,
         )
-    return _one_chunk(pa.array(series.astype("str"), type=pa.string()))
+    if series.dtype == object and pd.api.types.infer_dtype(series) not in {"string", "integer"}:
+        _refuse(
+            pa.array([isinstance(value, NO_IDS) for value in series]),
+            "ID_NOT_TEXT",
+            f"{what}: ids in {column!r} are neither text nor whole numbers. Give them as text.",
+            column,
+        )
+    try:
+        return _one_chunk(pa.array(series.astype("str"), type=pa.string()))
+    except UnicodeEncodeError:
+        _refuse(
+            pa.array([isinstance(v, str) and bool(HALF_CHARACTER.search(v)) for v in series]),
+            "ID_CONTROL_CHAR",
+            f"{what}: ids in {column!r} hold half characters (U+D800 to U+DFFF). Read the file "
+            "again, as UTF-8.",
+            column,
+        )
+        raise
 
 
 def _refuse(bad: Any, code: str, message: str, column: str) -> None:
@@ -311,6 +364,12 @@ def _composed(ids: pa.Array, *, column: str, what: str) -> pa.Array:
         column,
     )
     return pa.array(texts, type=pa.string())
+
+
+def _repeated(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Values that are there more than once."""
+    counts = _one_chunk(pc.value_counts(values))
+    return counts.field("values").filter(pc.greater(counts.field("counts"), 1))
 
 
 def _one_chunk(array: pa.Array | pa.ChunkedArray) -> pa.Array:
