@@ -374,7 +374,7 @@ CASES = (
         REFUSE,
         "OUTCOME_BEFORE_ASSIGNMENT",
         READ,
-        says="2 unit(s)",
+        says="2 row(s)",
     ),
     Case(
         "B25",

@@ -4,9 +4,7 @@ Row numbers in a refusal are those of the table that has to be repaired, counted
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,44 +12,18 @@ import pandas as pd
 
 from uplift.checks import Check, warning
 from uplift.errors import DataError
-from uplift.event_times import in_future, in_utc, times_in_zone
 from uplift.experiment import CONTROL, Experiment
-from uplift.frames import UNIT, read_frame, require_unique, rows_by_id
 from uplift.frames import Table as AnyTable
+from uplift.frames import read_frame
 from uplift.metrics import Metric
+from uplift.outcome_rows import rows_that_count, value_per_unit
+from uplift.reading_rules import Missing, ReadingRules, as_told
 
 SMALL_ARM = 30  # units; below this a normal interval is doubtful
 DOMINANT_SHARE = 0.5  # of a metric's total held by one unit: the mean is that unit's story
-OCCURRED, ASSIGNED = "occurred_at", "assigned_at"
-NUMBERS_AMONG_OBJECTS = {
-    "boolean",
-    "integer",
-    "floating",
-    "mixed-integer-float",
-    "decimal",
-    "empty",
-}
 
 Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-Missing = Literal["refuse", "zero", "drop"]
-
-
-@dataclass(frozen=True, eq=False)
-class _Source:
-    """The outcomes table, and where each assigned unit stands in it.
-
-    row  (n_assigned,)  row of the table, -1 where the unit has none
-    """
-
-    table: pd.DataFrame
-    row: IntArray
-
-    @property
-    def used(self) -> IntArray:
-        """Rows of assigned units; others are left out."""
-        return self.row[self.row >= 0]
 
 
 def joined_outcomes(
@@ -59,28 +31,26 @@ def joined_outcomes(
     assignment: pd.DataFrame,
     outcomes: AnyTable,
     *,
-    missing: Missing,
+    rules: ReadingRules,
     now: datetime | None = None,
 ) -> tuple[pd.DataFrame, tuple[Check, ...]]:
     """A checked assignment with the outcome of every unit, and the warnings met on the way.
 
-    missing  what an assigned unit without an outcome means: an error, 0, or left out
-    now      the time; units with an outcome stamped later are held back
+    rules  what an assigned unit without an outcome means, several rows of one, and so on
+    now    the time; units with an outcome stamped later are held back
     """
-    table = read_frame(outcomes, what="outcomes", require=experiment.outcome_columns)
-    require_unique(table[UNIT], what="outcomes")
-    row = rows_by_id(assignment[UNIT], among=table[UNIT])
-    source = _Source(table, row)
-    occurred = _occurred(experiment, table)
-    _refuse_before_assignment(experiment, assignment, source, occurred)
-    source, held_back = _without_future(source, occurred, now=now or datetime.now(UTC))
+    given, trimming = as_told(outcomes, what="outcomes", rules=rules)
+    table = read_frame(given, what="outcomes", require=experiment.outcome_columns)
+    now = now or datetime.now(UTC)
+    rows, notices = rows_that_count(experiment, assignment, table, rules=rules, now=now)
     binary = {metric.column: metric for metric in experiment.all_metrics if _is_binary(metric)}
     values = {
-        name: _values(source, name, binary=binary.get(name)) for name in experiment.outcome_columns
+        name: value_per_unit(rows, name, binary=binary.get(name), rules=rules)
+        for name in experiment.outcome_columns
     }
-    kept = assignment.assign(**values)[~held_back]
-    joined = _without_gaps(kept, list(values), missing=missing).reset_index(drop=True)
-    checks = [*_unassigned(table, row), *_future(held_back), *_arm_sizes(experiment, joined["arm"])]
+    kept = assignment.assign(**values)[~rows.held_back]
+    joined = _without_gaps(kept, list(values), missing=rules.missing).reset_index(drop=True)
+    checks = [*trimming, *notices, *_arm_sizes(experiment, joined["arm"], rows.held_back)]
     for metric in experiment.all_metrics:
         _refuse_leak(experiment, metric, joined)
         checks += _dominance(metric, metric_values(metric, joined))
@@ -117,64 +87,8 @@ def refuse_function_of_arm(column: str, *, control: float, treatment: float, arm
     )
 
 
-def refuse_not_finite(values: Array, *, column: str, rows: IntArray | None = None) -> None:
-    """Refuse infinite and missing values; `rows` are their rows in the source, from 0."""
-    wrong = np.flatnonzero(~np.isfinite(values))
-    if len(wrong):
-        shown = wrong if rows is None else rows[wrong]
-        raise DataError(
-            f"outcomes: column {column!r} is not finite in {len(wrong)} row(s), first in row "
-            f"{shown[0] + 1}. Repair the source.",
-            code="OUTCOME_NOT_FINITE",
-            column=column,
-            count=len(wrong),
-            rows=(shown[:5] + 1).tolist(),
-        )
-
-
 def _is_binary(metric: Metric) -> bool:
     return metric.kind == "proportion"
-
-
-def _values(source: _Source, name: str, *, binary: Metric | None) -> Array:
-    """One column in the order of the assignment, nan where there is no outcome."""
-    numbers = _numbers(source.table[name], name)
-    known = source.used[~np.isnan(numbers[source.used])]
-    refuse_not_finite(numbers[known], column=name, rows=known)
-    if binary is not None:
-        _refuse_not_binary(binary, numbers[known], rows=known)
-    values = np.full(len(source.row), np.nan)
-    values[source.row >= 0] = numbers[source.used]
-    return values
-
-
-def _numbers(column: pd.Series, name: str) -> Array:
-    """A column as floats: numbers, true and false, also where gaps made them objects."""
-    if pd.api.types.is_numeric_dtype(column.dtype):  # booleans count as numeric
-        return np.asarray(column.to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
-    if pd.api.types.infer_dtype(column, skipna=True) in NUMBERS_AMONG_OBJECTS:
-        return column.where(column.notna(), np.nan).to_numpy(np.float64)
-    found = next((value for value in column if isinstance(value, str)), column.dtype)
-    raise DataError(
-        f"outcomes: column {name!r} must hold numbers, found {str(found)[:40]!r}. "
-        "Write numbers with a decimal point and no currency sign.",
-        code="OUTCOME_NOT_NUMERIC",
-        column=name,
-    )
-
-
-def _refuse_not_binary(metric: Metric, values: Array, *, rows: IntArray) -> None:
-    wrong = np.flatnonzero((values != 0) & (values != 1))
-    if len(wrong):
-        raise DataError(
-            f"outcomes: {metric.key} is a proportion, so {metric.column!r} must be 0 or 1; found "
-            f"{values[wrong[0]]:g} in row {rows[wrong[0]] + 1} and {len(wrong) - 1} more. Recode "
-            "it or define it as a mean.",
-            code="OUTCOME_NOT_BINARY",
-            column=metric.column,
-            count=len(wrong),
-            rows=(rows[wrong[:5]] + 1).tolist(),
-        )
 
 
 def _without_gaps(joined: pd.DataFrame, columns: list[str], *, missing: Missing) -> pd.DataFrame:
@@ -189,7 +103,7 @@ def _without_gaps(joined: pd.DataFrame, columns: list[str], *, missing: Missing)
             raise DataError(
                 f"outcomes: column {name!r} is missing for {len(wrong)} assigned unit(s), first "
                 f"that of row {wrong[0] + 1} of the assignment. Say what a missing outcome means: "
-                "missing='zero' or 'drop'.",
+                "missing='zero' or 'drop' (`--missing zero`).",
                 code="OUTCOME_MISSING",
                 column=name,
                 count=len(wrong),
@@ -198,74 +112,12 @@ def _without_gaps(joined: pd.DataFrame, columns: list[str], *, missing: Missing)
     return joined
 
 
-def _occurred(experiment: Experiment, table: pd.DataFrame) -> pd.Series | None:
-    if OCCURRED not in table.columns:
-        return None
-    return times_in_zone(table[OCCURRED], experiment.schedule.timezone, what="outcomes")
-
-
-def _refuse_before_assignment(
-    experiment: Experiment,
-    assignment: pd.DataFrame,
-    source: _Source,
-    occurred: pd.Series | None,
-) -> None:
-    """Refuse outcomes dated before the unit was assigned (or the launch, when that is unknown)."""
-    if occurred is None:
-        return
-    zone = experiment.schedule.timezone
-    launch = pd.Series(experiment.schedule.launch_at, index=assignment.index)
-    assigned = times_in_zone(assignment.get(ASSIGNED, launch), zone, what="assignment")
-    if (occurred.isna() | (occurred == occurred.dt.normalize())).all():  # days without a time
-        assigned = assigned.dt.normalize()
-    limit = in_utc(assigned)[source.row >= 0]
-    wrong = source.used[in_utc(occurred)[source.used] < limit]  # no time, no order
-    if len(wrong):
-        raise DataError(
-            f"outcomes: {len(wrong)} unit(s) have an outcome from before they were assigned, first "
-            f"in row {wrong[0] + 1}. What came before cannot be an effect: leave those rows out.",
-            code="OUTCOME_BEFORE_ASSIGNMENT",
-            column=OCCURRED,
-            count=len(wrong),
-            rows=(wrong[:5] + 1).tolist(),
-        )
-
-
-def _without_future(
-    source: _Source, occurred: pd.Series | None, *, now: datetime
-) -> tuple[_Source, Mask]:
-    """The source without rows from the future, and whose outcomes those were, (n_assigned,)."""
-    if occurred is None:
-        return source, np.zeros(len(source.row), dtype=np.bool_)
-    held_back = (source.row >= 0) & in_future(occurred, now=now)[source.row]
-    return replace(source, row=np.where(held_back, -1, source.row)), held_back
-
-
-def _future(held_back: Mask) -> Iterator[Check]:
-    if held_back.any():
-        yield warning(
-            "TIME_FUTURE",
-            value=int(held_back.sum()),
-            remedy="These units have an outcome stamped in the future and are held back. Set the "
-            "clock of the system that wrote them right, and ingest the outcomes again.",
-        )
-
-
-def _unassigned(table: pd.DataFrame, row: IntArray) -> Iterator[Check]:
-    n_unknown = len(table) - int((row >= 0).sum())
-    if n_unknown:
-        yield warning(
-            "EXPOSED_UNASSIGNED",
-            value=n_unknown,
-            remedy="These units have outcomes but no assignment; they are left out, never "
-            "counted as control. Find out where they come from.",
-        )
-
-
-def _arm_sizes(experiment: Experiment, arms: pd.Series) -> Iterator[Check]:
+def _arm_sizes(experiment: Experiment, arms: pd.Series, held_back: Mask) -> Iterator[Check]:
     if arms.empty:
+        future = f" ({held_back.sum():,} have one in the future.)" if held_back.any() else ""
         raise DataError(
-            "No assigned unit has an outcome. Check that both tables are of this experiment.",
+            "No assigned unit has an outcome. Check that both tables are of this experiment."
+            f"{future}",
             code="EMPTY_INPUT",
         )
     found = arms.value_counts()
@@ -280,7 +132,8 @@ def _arm_sizes(experiment: Experiment, arms: pd.Series) -> Iterator[Check]:
             )
         if count == 1:
             raise DataError(
-                f"Arm {arm!r} has one unit; at least 2 are needed for the error of a mean.",
+                f"Arm {arm!r} has one unit with an outcome; at least 2 are needed for the error of "
+                "a mean. Check the assignment and the outcomes.",
                 code="ARM_TOO_SMALL",
                 column="arm",
                 count=count,

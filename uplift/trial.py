@@ -7,18 +7,20 @@ checked. Everything after it trusts the trial.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.checks import Check
+from uplift.checks import Check, warning
 from uplift.economics import Economics
 from uplift.errors import DataError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, personal_id_warning, read_frame, require_unique, rows_by_id
-from uplift.outcomes import Missing, joined_outcomes, refuse_not_finite
+from uplift.outcome_rows import refuse_not_finite
+from uplift.outcomes import joined_outcomes
+from uplift.reading_rules import REFUSE_ALL, ReadingRules, RuleWords, as_told
 from uplift.table import Column, Result, Table
 
 NOT_FEATURES = frozenset({UNIT, "as_of", "household", "cluster", "arm", "propensity", "stratum"})
@@ -74,16 +76,18 @@ class Trial(Result):
         assigned: Any,
         outcomes: Any,
         customers: Any = None,
-        *,
-        missing: Missing = "refuse",
+        **words: Unpack[RuleWords],
     ) -> "Trial":
         """Join a registered experiment's assignment, outcomes and customers by `unit`.
 
         outcomes  one row per unit with the experiment's outcome columns
-        missing   what an assigned unit without an outcome means: an error, 0, or left out
+        words     the rules for what can be read in two ways (see `ReadingRules`), such as
+                  missing="zero" or repeats="sum"
         """
-        joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
-        features = features_of(joined[UNIT], customers)
+        rules = ReadingRules(**words)
+        joined, notices = join_outcomes(experiment, assigned, outcomes, rules=rules)
+        table, trimming = as_told(customers, what="customers", rules=rules)
+        features = features_of(joined[UNIT], table)
         code = joined["arm"].map({name: i for i, name in enumerate(experiment.arm_names)})
         arm = np.asarray(code, dtype=np.int64)
         return cls(
@@ -100,7 +104,7 @@ class Trial(Result):
             experiment=experiment.id,
             cluster=pd.factorize(joined["cluster"])[0] if experiment.cluster else None,
             economics=experiment.economics,
-            notices=notices,
+            notices=(*notices, *trimming),
         )
 
     @property
@@ -143,13 +147,32 @@ class Trial(Result):
 
 
 def join_outcomes(
-    experiment: Experiment, assigned: Any, outcomes: Any, *, missing: Missing = "refuse"
+    experiment: Experiment, assigned: Any, outcomes: Any, *, rules: ReadingRules = REFUSE_ALL
 ) -> tuple[pd.DataFrame, tuple[Check, ...]]:
     """One row per assigned unit with its arm and outcomes, and the warnings met on the way."""
-    assignment = checked_assignment(experiment, assigned)
-    joined, notices = joined_outcomes(experiment, assignment, outcomes, missing=missing)
+    assignment, left_out = settled_assignment(experiment, assigned, rules=rules)
+    joined, notices = joined_outcomes(experiment, assignment, outcomes, rules=rules)
     personal = personal_id_warning(assignment[UNIT])
-    return joined, (*([personal] if personal else []), *notices)
+    return joined, (*([personal] if personal else []), *left_out, *notices)
+
+
+def settled_assignment(
+    experiment: Experiment, assigned: Any, *, rules: ReadingRules
+) -> tuple[pd.DataFrame, tuple[Check, ...]]:
+    """A checked assignment after what the rules leave out of it, and the warnings that say so."""
+    given, notices = as_told(assigned, what="assignment", rules=rules)
+    if rules.two_arms == "refuse":
+        return checked_assignment(experiment, given), notices
+    table = read_frame(given, what="assignment", require=["arm"])
+    torn = _torn_units(table)
+    if len(torn):
+        remedy = (
+            f"These units, {len(torn) / table[UNIT].nunique():.2%} of all, are in two arms; all "
+            "their rows are left out, as asked for. Find out how they came into both."
+        )
+        notices = (*notices, warning("ID_TWO_ARMS", value=len(torn), remedy=remedy))
+        table = table[~table[UNIT].isin(torn)].reset_index(drop=True)
+    return checked_assignment(experiment, table), notices
 
 
 def checked_assignment(experiment: Experiment, assigned: Any) -> pd.DataFrame:
@@ -241,7 +264,7 @@ def _check_arm_labels(labels: pd.Series, known: Sequence[str]) -> None:
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise DataError(
                 f"assignment: arm {label!r} is not an arm of the experiment "
-                f"({', '.join(known)}).{hint}",
+                f"({', '.join(known)}).{hint} Write the labels as they are registered.",
                 code="ARM_UNKNOWN",
                 column="arm",
                 count=int((labels == label).sum()),
@@ -249,23 +272,27 @@ def _check_arm_labels(labels: pd.Series, known: Sequence[str]) -> None:
 
 
 def _check_one_arm_per_unit(table: pd.DataFrame) -> None:
-    repeated = table[UNIT].duplicated(keep=False)
-    if not repeated.any():
-        return
-    n_arms = table[repeated].groupby(UNIT)["arm"].nunique()
-    torn = n_arms.index[n_arms > 1]
+    torn = _torn_units(table)
     if len(torn):
         rows = np.flatnonzero(table[UNIT].isin(torn)) + 1
         raise DataError(
             f"assignment: {len(torn)} unit(s) are in two arms "
             f"({len(torn) / table[UNIT].nunique():.2%} of all), first in rows "
-            f"{', '.join(map(str, rows[:5]))}. Remove both rows of each, and record that you did.",
+            f"{', '.join(map(str, rows[:5]))}. Find out how, or leave all their rows out: "
+            "two_arms='drop' (`--two-arms drop`); the report then says so.",
             code="ID_TWO_ARMS",
             column=UNIT,
             count=len(torn),
             rows=rows[:5].tolist(),
         )
-    require_unique(table[UNIT], what="assignment")
+    require_unique(table[UNIT], what="assignment", remedy="Keep one row of each unit.")
+
+
+def _torn_units(table: pd.DataFrame) -> "pd.Index[str]":
+    """Units that are in two arms."""
+    repeated = table[UNIT].duplicated(keep=False)
+    n_arms = table[repeated].groupby(UNIT)["arm"].nunique()
+    return n_arms.index[n_arms > 1]
 
 
 def _check_lengths(trial: Trial) -> None:
@@ -329,7 +356,8 @@ def _check_arms(trial: Trial) -> None:
             )
         if count < 2:
             raise DataError(
-                f"trial: arm {arm!r} has one unit; at least 2 are needed for a mean's error.",
+                f"trial: arm {arm!r} has one unit; at least 2 are needed for a mean's error. "
+                "Check the assignment.",
                 code="ARM_TOO_SMALL",
                 column="arm",
                 count=count,

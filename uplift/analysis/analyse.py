@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from scipy import stats
@@ -15,7 +15,7 @@ from uplift.analysis.report import AnalysisReport
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
 from uplift.inference.sample_ratio import check_sample_ratio
-from uplift.outcomes import Missing
+from uplift.reading_rules import ReadingRules, RuleWords
 
 ATTRITION_P_VALUE = 0.001  # as strict as the sample ratio: both say that the arms are not alike
 
@@ -26,35 +26,44 @@ def analyse(
     outcomes: Any,
     customers: Any = None,
     *,
-    missing: Missing = "refuse",
     as_of: str | date | datetime | None = None,
+    **words: Unpack[RuleWords],
 ) -> AnalysisReport:
     """The experiment's effects, money and decision, by intention to treat.
 
     assigned   one row per unit: `unit`, `arm` (and `cluster` where clusters were randomised)
     outcomes   one row per unit with the outcome columns of the metrics and the economics
     customers  one row per unit; its covariate columns adjust the metrics that name them
-    missing    what an assigned unit without an outcome means: an error, 0, or left out; when left
-               out, the arms must lose alike (OUTCOME_ATTRITION)
     as_of      when the data were read; before the response window has closed, the report is
                provisional. A time without a zone is in the experiment's zone; now when not given
+    words      the rules for what can be read in two ways, each refused when not given:
 
-    A failed sample ratio or attrition check withholds the decision, not the numbers.
+        missing="zero" or "drop"  an assigned unit without an outcome has 0, or is left out; then
+                                  the arms must lose alike (OUTCOME_ATTRITION)
+        repeats="sum", "mean" or "first"  several rows of outcomes of one unit
+        two_arms="drop"           a unit in two arms is left out
+        early="drop"              rows from before the assignment are left out
+        trim=True                 blanks around ids are removed
+
+    What a rule did is counted in a warning of the report. A failed sample ratio or attrition check
+    withholds the decision, not the numbers.
 
     Raises DataError: ARM_UNKNOWN, ARM_NULL, ARM_MISSING, ARM_TOO_SMALL, ID_TWO_ARMS, ID_DUPLICATE,
     OUTCOME_MISSING, OUTCOME_NOT_FINITE, OUTCOME_NOT_NUMERIC, OUTCOME_NOT_BINARY,
-    OUTCOME_EQUALS_ARM, OUTCOME_BEFORE_ASSIGNMENT, FEATURE_ROWS_MISSING,
-    PROPENSITY_MISMATCH and those of the ids.
+    OUTCOME_EQUALS_ARM, OUTCOME_BEFORE_ASSIGNMENT, FEATURE_ROWS_MISSING, PROPENSITY_MISMATCH,
+    TIME_INVALID, TIME_NAIVE, TIME_AMBIGUOUS and those of the ids; DefinitionError:
+    ARGUMENT_INVALID.
     """
+    rules = ReadingRules(**words)
     read_at = None if as_of is None else experiment.schedule.moment(as_of)
     provisional = (read_at or datetime.now(UTC)) < experiment.schedule.closes_at
-    readings = read(experiment, assigned, outcomes, customers, missing=missing)
+    readings = read(experiment, assigned, outcomes, customers, rules=rules)
     effects = effect_rows(experiment, readings)
     money = money_of(experiment, readings)
     closes = experiment.schedule.closes_at.strftime("%Y-%m-%d %H:%M UTC")
     checks = (
         check_sample_ratio(readings.randomised, shares=experiment.shares),
-        *(_attrition(readings) if missing == "drop" else ()),
+        *(_attrition(readings) if rules.missing == "drop" else ()),
         *(_open_window(closes) if provisional else ()),
         *readings.checks,
         *effect_checks(effects),

@@ -23,8 +23,9 @@ from uplift.inference.proportions import score
 from uplift.inference.ratios import ratio
 from uplift.inference.regression_adjustment import covariances_for, lin
 from uplift.metrics import Metric
-from uplift.outcomes import SMALL_ARM, Missing, metric_values, winsorising_cap
-from uplift.trial import checked_assignment, features_of, join_outcomes
+from uplift.outcomes import SMALL_ARM, metric_values, winsorising_cap
+from uplift.reading_rules import ReadingRules, as_told
+from uplift.trial import features_of, join_outcomes, settled_assignment
 
 Array = npt.NDArray[np.float64]
 Method = Literal["Welch", "Lin", "score", "by cluster", "ratio"]
@@ -108,18 +109,21 @@ class Readings:
 
 
 def read(
-    experiment: Experiment, assigned: Any, outcomes: Any, customers: Any, *, missing: Missing
+    experiment: Experiment, assigned: Any, outcomes: Any, customers: Any, *, rules: ReadingRules
 ) -> Readings:
     """Join, count and reduce to moments; refuses what cannot be analysed at all."""
-    joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
-    everyone = checked_assignment(experiment, assigned) if missing == "drop" else joined
+    joined, notices = join_outcomes(experiment, assigned, outcomes, rules=rules)
+    everyone = joined
+    if rules.missing == "drop":
+        everyone, _ = settled_assignment(experiment, assigned, rules=rules)
+    known, trimming = as_told(customers, what="customers", rules=rules)
     analysed = _counts(joined["arm"], experiment)
     caps = caps_of(experiment, joined)
     cost = joined["arm"].map(dict(experiment.economics.redemption_cost))
     readings = outcome_readings(
         experiment, joined, caps, redemption_cost=np.asarray(cost, dtype=np.float64)
     )
-    adjusting, more = covariates_of(experiment, joined["unit"], customers)
+    adjusting, more = covariates_of(experiment, joined["unit"], known)
     frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
     clustered = experiment.cluster is not None
     if clustered:
@@ -137,7 +141,7 @@ def read(
         clustered=clustered,
         confidence=experiment.analysis.confidence,
         data_digest=frame_digest(joined),
-        checks=(*notices, *more),
+        checks=(*notices, *trimming, *more),
     )
 
 

@@ -15,7 +15,7 @@ from uplift.checks import Check
 from uplift.errors import DataError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, read_frame, require_unique, rows_by_id
-from uplift.outcomes import refuse_not_finite
+from uplift.outcome_rows import refuse_not_finite
 from uplift.table import Column, Result, Table
 from uplift.trial import checked_assignment
 
