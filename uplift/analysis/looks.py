@@ -15,7 +15,11 @@ from scipy import optimize, stats
 
 from uplift.errors import StateError
 from uplift.experiment import Experiment
-from uplift.inference.always_valid import always_valid_p_value, multiplier
+from uplift.inference.always_valid import (
+    always_valid_p_value,
+    mixture_variance,
+    multiplier_of_mixture,
+)
 from uplift.inference.group_sequential import information_fractions, spending_boundary
 from uplift.looks import information, last_day, look_days
 
@@ -58,7 +62,7 @@ class Look:
     fraction: float
     n_units: int
     final: bool
-    tests: Mapping[str, LookTest] = field(repr=False)
+    tests: Mapping[str, LookTest]
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class LookRule:
     stage       final · look (declared, more to come) · between looks (shown, decides nothing)
     fractions   information at the looks so far, this one last
     monitoring  fixed reads once, at the end; `spending` is that of group-sequential looks
-    information of this reading and `tuned_at` in one unit, for always-valid readings
+    information of this reading and `tuned_at` in one unit, for always-valid readings, whose
+                mixture is tuned for the error `alpha`
     before      by test: the smallest p-value of the looks before this one
     """
 
@@ -78,6 +83,7 @@ class LookRule:
     spending: str = "obrien_fleming"
     information: float = 1.0
     tuned_at: float = 1.0
+    alpha: float = 0.05
     before: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -100,7 +106,8 @@ class LookRule:
         if self.plain:
             return float(stats.norm.isf(alpha / 2))
         if self.always_valid:
-            return multiplier(self.information, tuning_n=self.tuned_at, alpha=alpha)
+            mixture = mixture_variance(self.tuned_at, alpha=self.alpha)
+            return multiplier_of_mixture(self.information, mixture=mixture, alpha=alpha)
         boundary = spending_boundary(self.fractions, alpha=alpha, spending=self.spending)
         return float(boundary.z[-1])
 
@@ -122,7 +129,9 @@ class LookRule:
 
     def _now(self, z: float) -> float:
         if self.always_valid:
-            return always_valid_p_value(z, self.information, tuning_n=self.tuned_at)
+            return always_valid_p_value(
+                z, self.information, tuning_n=self.tuned_at, alpha=self.alpha
+            )
         if self.bound(SMALLEST_P_VALUE) <= z:
             return SMALLEST_P_VALUE
         if self.bound(1 - 1e-6) >= z:
@@ -170,10 +179,11 @@ def look_rule(
             monitoring="always_valid",
             information=float(n_mature) if n_mature and planned_units else fraction,
             tuned_at=float(planned_units) if n_mature and planned_units else 1.0,
+            alpha=1 - plan.confidence,
             before=known,
         )
     if plan.monitoring == "fixed":
-        return LookRule(stage=stage, information=fraction)
+        return LookRule(stage=stage, information=fraction, alpha=1 - plan.confidence)
     return LookRule(
         stage=stage,
         fractions=_rising((*before, fraction)),
