@@ -5,7 +5,7 @@ clusters were randomised.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.aggregate import aggregate
+from uplift.analysis.looks import LookRule
 from uplift.checks import Check, warning
 from uplift.errors import DataError
 from uplift.experiment import CONTROL, Experiment
 from uplift.frames import frame_digest
-from uplift.inference.means import Estimate, welch
+from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.proportions import score
 from uplift.inference.ratios import ratio
@@ -25,7 +26,7 @@ from uplift.inference.regression_adjustment import covariances_for, lin
 from uplift.metrics import Metric
 from uplift.outcomes import SMALL_ARM, metric_values, winsorising_cap
 from uplift.reading_rules import ReadingRules, as_told
-from uplift.trial import features_of, join_outcomes, settled_assignment
+from uplift.trial import features_of, join_outcomes
 
 Array = npt.NDArray[np.float64]
 Method = Literal["Welch", "Lin", "score", "by cluster", "ratio"]
@@ -48,6 +49,7 @@ class Readings:
                 `winsorised(key)` is cut to
     assigned    units per arm as assigned; `randomised` counts clusters where those were drawn
     analysed    units per arm with outcomes
+    rule        how this reading shares the error with others
     """
 
     moments: Mapping[str, Moments]
@@ -61,6 +63,7 @@ class Readings:
     confidence: float
     data_digest: str
     checks: tuple[Check, ...]
+    rule: LookRule = field(default_factory=LookRule)
 
     @property
     def population(self) -> Moments:
@@ -88,10 +91,28 @@ class Readings:
         control: str = CONTROL,
         method: Method,
         confidence: float | None = None,
+        plus: float = 0.0,
     ) -> Estimate:
-        """Mean of the reading in one arm less that in another, per unit."""
+        """Mean of the reading in one arm less that in another, per unit.
+
+        Interval and p-value hold over all looks (see `LookRule`).
+
+        plus  an exactly known amount that every unit of the treatment has more
+        """
+        wanted = self.confidence if confidence is None else confidence
+        found = self._alone(
+            reading, treatment, control, method=method, confidence=self.rule.confidence(wanted)
+        )
+        found = found if plus == 0 else shifted(found, plus)
+        test = f"{reading} by {treatment}" + ("" if control == CONTROL else f" over {control}")
+        return replace(found, p_value=self.rule.p_value(found.p_value, test=test))
+
+    def _alone(
+        self, reading: str, treatment: str, control: str, *, method: Method, confidence: float
+    ) -> Estimate:
+        """The estimate as if this were the only reading."""
         arms = (self.moments[treatment], self.moments[control])
-        level = self.confidence if confidence is None else confidence
+        level = confidence
         if method in ("by cluster", "ratio"):
             base = self.bases.get(reading, N_UNITS)
             return ratio(*arms, numerator=reading, denominator=base, confidence=level)
@@ -109,13 +130,20 @@ class Readings:
 
 
 def read(
-    experiment: Experiment, assigned: Any, outcomes: Any, customers: Any, *, rules: ReadingRules
+    experiment: Experiment,
+    assigned: pd.DataFrame,
+    outcomes: Any,
+    customers: Any,
+    *,
+    rules: ReadingRules,
+    look: LookRule,
 ) -> Readings:
-    """Join, count and reduce to moments; refuses what cannot be analysed at all."""
+    """Join, count and reduce to moments; refuses what cannot be analysed at all.
+
+    assigned  checked, and without what the rules leave out of it
+    """
     joined, notices = join_outcomes(experiment, assigned, outcomes, rules=rules)
-    everyone = joined
-    if rules.missing == "drop":
-        everyone, _ = settled_assignment(experiment, assigned, rules=rules)
+    everyone = assigned if rules.missing == "drop" else joined
     known, trimming = as_told(customers, what="customers", rules=rules)
     analysed = _counts(joined["arm"], experiment)
     caps = caps_of(experiment, joined)
@@ -142,6 +170,7 @@ def read(
         confidence=experiment.analysis.confidence,
         data_digest=frame_digest(joined),
         checks=(*notices, *trimming, *more),
+        rule=look,
     )
 
 
