@@ -19,7 +19,8 @@ from uplift.frames import UNIT, read_frame, rows_by_id
 def require_trustworthy(report: AssignmentReport) -> None:
     """Refuse an assignment that fails a check which would withhold every later verdict.
 
-    Errors: ARM_MISSING, SRM (shares other than designed), BALANCE (covariates differ).
+    Errors: ARM_MISSING, ARM_TOO_SMALL, SRM (shares other than designed), BALANCE (covariates
+    differ).
     """
     for arm in report.arms:
         if arm.n_units == 0:
@@ -29,6 +30,14 @@ def require_trustworthy(report: AssignmentReport) -> None:
                 code="ARM_MISSING",
                 column="arm",
             )
+        if arm.n_units == 1:
+            raise DataError(
+                f"{report.experiment}: one unit is in the arm {arm.arm!r}; at least 2 are needed "
+                "for the error of a mean. Give the whole assignment.",
+                code="ARM_TOO_SMALL",
+                column="arm",
+                count=1,
+            )
     for check in blocked_by(report.checks):
         raise DataError(
             f"{report.experiment}: the assignment is not taken over. {check.remedy}",
@@ -37,15 +46,19 @@ def require_trustworthy(report: AssignmentReport) -> None:
         )
 
 
-def require_sent_as_assigned(assigned: pd.DataFrame, sent: Any) -> None:
+def require_sent_as_assigned(assigned: pd.DataFrame, sent: Any, *, given: Any = None) -> None:
     """Refuse an assignment that does not account for who was contacted.
 
-    sent  one row per contact, with `unit`
+    sent   one row per contact, with `unit`
+    given  the assignment before units were left out of it; contacts of those are no matter
     Errors: EXPOSED_UNASSIGNED (contacted without an assignment), CONTROL_EXPOSED.
     """
     table = read_frame(sent, what="sent log")
     row = rows_by_id(table[UNIT], among=assigned[UNIT])
-    unassigned = np.flatnonzero(row < 0)
+    known = row >= 0
+    if given is not None:
+        known |= rows_by_id(table[UNIT], among=read_frame(given, what="assignment")[UNIT]) >= 0
+    unassigned = np.flatnonzero(~known)
     if len(unassigned):
         raise DataError(
             f"sent log: {table[UNIT].iloc[unassigned].nunique()} customer(s) were contacted and "
@@ -56,7 +69,7 @@ def require_sent_as_assigned(assigned: pd.DataFrame, sent: Any) -> None:
             count=int(table[UNIT].iloc[unassigned].nunique()),
             rows=(unassigned[:MAX_ROWS_SHOWN] + 1).tolist(),
         )
-    in_control = np.flatnonzero(assigned["arm"].to_numpy()[row] == CONTROL)
+    in_control = np.flatnonzero((assigned["arm"].to_numpy()[row] == CONTROL) & (row >= 0))
     if len(in_control):
         raise DataError(
             f"sent log: {table[UNIT].iloc[in_control].nunique()} customer(s) of the control were "

@@ -18,6 +18,7 @@ import pandas as pd
 from uplift.assignment.assign import assign_from
 from uplift.assignment.order import Lists, distinct_customers, exposure_of
 from uplift.assignment.report import AssignmentReport, assignment_report
+from uplift.checks import Check
 from uplift.errors import StateError
 from uplift.experiment import Experiment
 from uplift.files import whole_file, write_text
@@ -78,7 +79,9 @@ class Assigned:
         """The share of eligible units that take part by now."""
         return self._shares()[-1]
 
-    def draw_wave(self, wave: str, customers: Any, lists: Lists) -> AssignmentReport:
+    def draw_wave(
+        self, wave: str, customers: Any, lists: Lists, *, notices: tuple[Check, ...] = ()
+    ) -> AssignmentReport:
         """Assign a later wave; who has an arm keeps it, unless the wave is drawn anew.
 
         Errors: those of `assign_from`; WAVE_ORDER when a wave before it has not been assigned;
@@ -94,7 +97,7 @@ class Assigned:
             wave=wave,
             exposure_share=self.exposure_share,
         )
-        report = assignment_report(self.experiment, made, table)
+        report = assignment_report(self.experiment, made, table).with_notices(notices)
         distinct = distinct_customers(table, cluster=self.experiment.cluster)
         self._keep(f"customers_{wave}", distinct)
         self._keep(f"assignment_{wave}", made.table)
@@ -102,7 +105,13 @@ class Assigned:
         return report
 
     def ramp(
-        self, exposure_share: Any, customers: pd.DataFrame, lists: Lists, *, why: str
+        self,
+        exposure_share: Any,
+        customers: pd.DataFrame,
+        lists: Lists,
+        *,
+        why: str,
+        notices: tuple[Check, ...] = (),
     ) -> AssignmentReport:
         """Take in a larger share of the customers of the first draw; an amendment says so.
 
@@ -119,11 +128,18 @@ class Assigned:
         )
         new = made.table[~made.table[UNIT].isin(earlier[UNIT])].reset_index(drop=True)
         both = pd.concat([earlier, new]).sort_values(UNIT, ignore_index=True)
-        report = assignment_report(self.experiment, replace(made, table=both), customers)
-        self._amend(f"exposure_share raised from {shares[number - 2]} to {share}", why=why)
+        whole = assignment_report(self.experiment, replace(made, table=both), customers)
+        report = whole.with_notices(notices)
+        self.amend(f"exposure_share raised from {shares[number - 2]} to {share}", why=why)
         self._keep(f"assignment_ramp_{number}", new)
         self._note(f"assignment_ramp_{number}", report)
         return report
+
+    def amend(self, change: str, *, why: str) -> None:
+        """Record a deviation from the plan, once."""
+        known = self.registry.amendments(self.experiment.id)
+        if all(one.change != change for one in known):
+            self.registry.amend(self.experiment.id, change, why=why, who=self.who)
 
     def _require_ramp(self, share: Fraction, shares: list[Fraction]) -> None:
         entry = self.registry.entry(self.experiment.id)
@@ -160,12 +176,6 @@ class Assigned:
 
     def _later_waves(self) -> list[Path]:
         return [self._of_wave(window.wave) for window in self.experiment.schedule.windows[1:]]
-
-    def _amend(self, change: str, *, why: str) -> None:
-        """An amendment, once."""
-        known = self.registry.amendments(self.experiment.id)
-        if all(one.change != change for one in known):
-            self.registry.amend(self.experiment.id, change, why=why, who=self.who)
 
     def _keep(self, name: str, table: pd.DataFrame) -> None:
         """Write a table that is never replaced by another one."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ from uplift.assigned import FIRST, Assigned
 from uplift.assignment.assign import assign_from
 from uplift.assignment.order import Lists, distinct_customers, excluded_units, held_out
 from uplift.assignment.report import AssignmentReport, assignment_report
+from uplift.checks import Check
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
 from uplift.errors import StateError
@@ -40,6 +41,7 @@ from uplift.metrics import MetricCatalogue
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
+from uplift.reading_rules import REFUSE_ALL, ReadingRules, RuleWords, as_told
 from uplift.registry.lineage import child_of, child_text
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
@@ -51,10 +53,10 @@ from uplift.sizing.plan import design
 from uplift.sizing.result import Design
 from uplift.strict_json import parse_json
 from uplift.suite import Suite
-from uplift.table import Result
+from uplift.table import Result, canonical_json
 from uplift.tracking.runs import Run, log_run
 from uplift.tracking.store import Tracking
-from uplift.trial import Trial, checked_assignment
+from uplift.trial import Trial, settled_assignment
 
 LEARNERS = ("s", "t", "x", "dr", "response")
 FILES = {  # what each step writes in the experiment's folder
@@ -64,6 +66,7 @@ FILES = {  # what each step writes in the experiment's folder
     "assign": FIRST,
     "assignment": "assignment.json",
     "ingest": "outcomes.parquet",
+    "rules": "reading.json",
     "looks": "looks.jsonl",
     "analyse": "analysis.json",
     "train": "suite",
@@ -104,19 +107,21 @@ class Campaign:
 
     folder   holds `experiment.yaml` and everything the steps write
     who      name for the audit trail; the system's user when not given
-    missing  what an assigned unit without an outcome means
+    rules    for what can be read in two ways (see `ReadingRules`), e.g. {"missing": "zero"}; what
+             is not told here is read as it was told when the outcomes were ingested
     figures  by file name, SVG text or PNG bytes, logged with the run
     planned  the design, when it was made in this session
     """
 
     folder: Path
     who: str | None = None
-    missing: Literal["refuse", "zero", "drop"] = "refuse"
+    rules: RuleWords = field(default_factory=RuleWords)
     figures: Mapping[str, str | bytes] | None = None
     planned: Design | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
+        ReadingRules(**self.rules)  # refused before any step
 
     # What the steps share; each is read or computed once.
 
@@ -143,13 +148,18 @@ class Campaign:
     @cached_property
     def trial(self) -> Trial:
         """Assignment, outcomes and customers, joined and checked."""
-        return Trial.join(
-            self.experiment,
-            self._watched(),
-            self.read("ingest"),
-            self.read("customers"),
-            missing=self.missing,
-        )
+        tables = (self._watched(), self.read("ingest"), self.read("customers"))
+        self._require_unchanged()
+        return Trial.join(self.experiment, *tables, **self.reading_rules.words)
+
+    @property
+    def reading_rules(self) -> ReadingRules:
+        """As told to this campaign, and for the rest as told when the outcomes were ingested."""
+        known, path = REFUSE_ALL, self.path("rules")
+        if path.is_file():
+            path = self.registry.artefact(self.experiment.id, "rules")
+            known = ReadingRules(**parse_json(path.read_bytes(), name=path.name).content)
+        return known.told(self.rules)
 
     @cached_property
     def suite(self) -> Suite:
@@ -206,7 +216,7 @@ class Campaign:
         covariates: Sequence[str] | None = None,
     ) -> Design:
         """How many customers the experiment needs and what it can answer → design.json."""
-        self.registry.add(self.experiment, who=self.who)
+        self.registry.require_addable(self.experiment)
         self.planned = design(
             self.experiment,
             history,
@@ -215,13 +225,15 @@ class Campaign:
             inflow_per_day=inflow_per_day,
             covariates=covariates,
         )
+        self.registry.add(self.experiment, who=self.who)
         self._write("design", self.planned)
         return self.planned
 
     def simulate(self, history: Any, **options: Any) -> Rehearsal:
         """Replay the plan on history (`simulate_plan` with its options) → rehearsal.json."""
-        self.registry.add(self.experiment, who=self.who)
+        self.registry.require_addable(self.experiment)
         found = simulate_plan(self.experiment, history, **options)
+        self.registry.add(self.experiment, who=self.who)
         self._write("rehearse", found)
         return found
 
@@ -238,10 +250,11 @@ class Campaign:
                experiments that the definition excludes is left out without being given
         """
         self._require_state("assign", "sealed")
-        table = read_frame(customers, what="customers")
+        told, notices = self._told(customers=customers, **lists)
+        table = read_frame(told.pop("customers"), what="customers")
         launch = self.experiment.schedule.launch_at
-        made = assign_from(self.experiment, table, self._lists(table, launch, **lists))
-        report = assignment_report(self.experiment, made, table)
+        made = assign_from(self.experiment, table, self._lists(table, launch, **told))
+        report = assignment_report(self.experiment, made, table).with_notices(notices)
         self._keep_assignment(made.table, table, report)
         self._advance("assigned", "arms drawn", files=("assign", "customers"))
         return report
@@ -254,9 +267,11 @@ class Campaign:
         if self.experiment.schedule.window(wave) == self.experiment.schedule.windows[0]:
             return self.assign(customers, **lists)
         self._require_state("assign", "assigned")
-        table = read_frame(customers, what="customers")
+        told, notices = self._told(customers=customers, **lists)
+        table = read_frame(told.pop("customers"), what="customers")
         opens = self.experiment.schedule.window(wave).opens_at
-        return self.assigned.draw_wave(wave, table, self._lists(table, opens, **lists))
+        now = self._lists(table, opens, **told)
+        return self.assigned.draw_wave(wave, table, now, notices=notices)
 
     def ramp(self, exposure_share: Any, *, why: str = "ramp-up", **lists: Any) -> AssignmentReport:
         """Take in a larger share of the customers first given → assignment_ramp_<n>.parquet.
@@ -265,23 +280,31 @@ class Campaign:
         """
         self._require_state("assign", "assigned")
         table = self.read("customers")
-        now = self._lists(table, datetime.now(UTC), **lists)
-        return self.assigned.ramp(exposure_share, table, now, why=why)
+        told, notices = self._told(**lists)
+        now = self._lists(table, datetime.now(UTC), **told)
+        return self.assigned.ramp(exposure_share, table, now, why=why, notices=notices)
 
     def adopt(self, assigned: Any, customers: Any, *, sent: Any = None) -> AssignmentReport:
         """Take over an assignment that was drawn elsewhere, after the same checks.
 
         sent  contacts made already, one row each, if there are any
+
+        With the rule two_arms="drop", units in two arms are left out, and an amendment says so.
         Errors: those of `checked_assignment`; SRM, BALANCE, EXPOSED_UNASSIGNED, CONTROL_EXPOSED.
         """
         self._require_state("adopt", "sealed")
-        table = read_frame(customers, what="customers")
-        drawn = checked_assignment(self.experiment, assigned)
+        told, notices = self._told(assigned=assigned, customers=customers, sent=sent)
+        table = read_frame(told["customers"], what="customers")
+        drawn, left_out = settled_assignment(
+            self.experiment, told["assigned"], rules=ReadingRules(**self.rules)
+        )
         if sent is not None:
-            require_sent_as_assigned(drawn, sent)
+            require_sent_as_assigned(drawn, told["sent"], given=told["assigned"])
         report = assignment_report(self.experiment, drawn, table)
         require_trustworthy(report)
-        self._keep_assignment(drawn, table, report)
+        self._keep_assignment(drawn, table, report.with_notices((*notices, *left_out)))
+        for notice in left_out:
+            self.assigned.amend(f"{notice.value} units in two arms left out", why=notice.remedy)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
         return report
 
@@ -332,17 +355,22 @@ class Campaign:
         )
 
     def ingest(self, outcomes: Any) -> Trial:
-        """Check and keep the outcomes of the assigned units → outcomes.parquet."""
+        """Check and keep the outcomes of the assigned units → outcomes.parquet.
+
+        The rules by which they are read hold for the later steps too (→ reading.json).
+        """
         self._require_state("ingest", "assigned")
-        table = read_frame(outcomes, what="outcomes", require=self.experiment.outcome_columns)
-        trial = Trial.join(
-            self.experiment,
-            self._watched(),
-            table,
-            self.read("customers"),
-            missing=self.missing,
+        rules = ReadingRules(**self.rules)
+        table = read_frame(
+            outcomes,
+            what="outcomes",
+            require=self.experiment.outcome_columns,
+            unit=None if rules.trim else UNIT,  # kept as they came, trimmed when they are read
         )
+        watched, customers = self._watched(), self.read("customers")
+        trial = Trial.join(self.experiment, watched, table, customers, **rules.words)
         self._keep("ingest", table)
+        self._keep_rules(rules)
         self._advance("live", "contacts were sent")
         self._advance("maturing", "outcomes arrived", files=("ingest",))
         self.__dict__["trial"] = trial
@@ -354,17 +382,17 @@ class Campaign:
         as_of  now when None; once the response window has closed, its end, so that a later
                reading of the same data is the same reading. Without a zone, in the experiment's
         """
+        tables = (self.read("assign"), self.read("ingest"), self.read("customers"))
+        self._require_unchanged()
         schedule = self.experiment.schedule
         read_at = datetime.now(UTC) if as_of is None else schedule.moment(as_of)
         report = analyse(
             self.experiment,
-            self.read("assign"),
-            self.read("ingest"),
-            self.read("customers"),
-            missing=self.missing,
+            *tables,
             as_of=min(read_at, schedule.closes_at),
             earlier=tuple(look for look in self.looks if not look.final),
             planned_units=self._planned_units,
+            **self.reading_rules.words,
         )
         return replace(report, amendments=self.registry.amendments(self.experiment.id))
 
@@ -505,7 +533,8 @@ class Campaign:
             self.path("assign", need="assign")
             return self.assigned.table()
         need = "assign" if step == "customers" else step
-        return read_frame(self.path(step, need=need), what=step)
+        unit = None if step == "ingest" else UNIT  # its ids are read by the rules
+        return read_frame(self.path(step, need=need), what=step, unit=unit)
 
     def policy(self) -> ContactPolicy:
         """The contact policy in the folder, or one without limits."""
@@ -536,6 +565,13 @@ class Campaign:
         opens_at = self.experiment.schedule.window(wave).opens_at
         lists = self._lists(customers, opens_at, excluded=options.held_out)
         return replace(options, held_out=lists.excluded, customers=customers)
+
+    def _told(self, **tables: Any) -> tuple[dict[str, Any], tuple[Check, ...]]:
+        """Tables by name, their ids trimmed where the rules say so, and what was trimmed."""
+        rules = ReadingRules(**self.rules)
+        told = {name: as_told(table, what=name, rules=rules) for name, table in tables.items()}
+        notices = tuple(notice for _, found in told.values() for notice in found)
+        return {name: table for name, (table, _) in told.items()}, notices
 
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""
@@ -610,6 +646,12 @@ class Campaign:
                 digest = write_text(content.to_json(), temporary)
             self.registry.require_replaceable(self.experiment.id, step, digest)
 
+    def _keep_rules(self, rules: ReadingRules) -> None:
+        """How the outcomes are to be read from now on; no file says that nothing was asked for."""
+        if rules != REFUSE_ALL or self.path("rules").is_file():
+            write_text(canonical_json(vars(rules)), self.path("rules"))
+            self._record("rules")
+
     def _record(self, step: str) -> None:
         self.registry.record(self.experiment.id, step, self.path(step))
 
@@ -626,7 +668,12 @@ class Campaign:
                 f"{needed}. Next: {NEXT_COMMAND[entry.state]}.",
                 code="STATE_ORDER",
             )
-        if entry.digest != self.experiment.digest:
+        self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
+        """Refuse a definition that was changed since it was sealed."""
+        entry = self.registry.entry(self.experiment.id)
+        if entry.state != "draft" and entry.digest != self.experiment.digest:
             raise StateError(
                 f"{entry.id} was sealed with another definition ({entry.digest[:12]}…) than the "
                 f"file holds now ({self.experiment.digest[:12]}…). Restore the file, or register "

@@ -39,6 +39,17 @@ def check_slug(value: str) -> str:
     return value
 
 
+def require_id(name: str) -> str:
+    """The id of an experiment, as it is given to a function or a command. Errors: NAME_INVALID."""
+    if not SLUG.match(name):
+        raise DefinitionError(
+            f"{name[:80]!r} is not the id of an experiment. Ids are lower-case letters, digits and "
+            "underscores, beginning with a letter.",
+            code="NAME_INVALID",
+        )
+    return name
+
+
 Slug = Annotated[
     str,
     AfterValidator(check_slug),

@@ -54,6 +54,17 @@ class ReadingRules:
                     code="ARGUMENT_INVALID",
                 )
 
+    @property
+    def words(self) -> RuleWords:
+        """The rules as keyword arguments."""
+        return RuleWords(
+            missing=self.missing,
+            repeats=self.repeats,
+            two_arms=self.two_arms,
+            early=self.early,
+            trim=self.trim,
+        )
+
     def told(self, words: Mapping[str, Any]) -> "ReadingRules":
         """These rules with others in place of some."""
         return ReadingRules(**{**vars(self), **words})

@@ -18,6 +18,7 @@ from uplift.assignment.order import Lists, Selection, Step, exposure_of, select
 from uplift.errors import DataError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, rows_by_id
+from uplift.reading_rules import ReadingRules, as_told
 from uplift.schedule import Window
 
 COLUMNS = (
@@ -68,6 +69,7 @@ def assign(
     contacts: Any = None,
     wave: str | None = None,
     exposure_share: Fraction | float | str | None = None,
+    trim: bool = False,
 ) -> pd.DataFrame:
     """One row per unit that takes part, sorted by unit.
 
@@ -84,6 +86,7 @@ def assign(
     wave            a later wave has its own caps and times; arms are drawn anew only where the
                     schedule says so
     exposure_share  larger than the definition's: adds units, and moves none between arms
+    trim            remove blanks around ids; `assignment_report(…, trim=True)` counts them
 
     Returns the columns of an assignment:
 
@@ -99,8 +102,11 @@ def assign(
     AUDIENCE_COLUMN, COLUMN_MISSING, EXCLUDED_MISSING, EXCLUDED_ARMS, CONTACTS_MISSING, RAMP_DOWN,
     WAVE_UNKNOWN, EARLIER_MISSING, BALANCE_COLUMN, BALANCE_UNREACHED.
     """
-    lists = Lists(excluded=excluded, suppressed=suppressed, contacts=contacts)
-    return assign_from(experiment, customers, lists, wave=wave, exposure_share=exposure_share).table
+    rules, given = ReadingRules(trim=trim), (customers, excluded, suppressed, contacts)
+    names = ("customers", "excluded units", "suppressed units", "contacts")
+    told = [as_told(t, what=name, rules=rules)[0] for t, name in zip(given, names, strict=True)]
+    lists = Lists(excluded=told[1], suppressed=told[2], contacts=told[3])
+    return assign_from(experiment, told[0], lists, wave=wave, exposure_share=exposure_share).table
 
 
 def assign_from(

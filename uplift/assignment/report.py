@@ -1,6 +1,7 @@
 """What an assignment did: units left after each step, the arms, and whether the arms are alike."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +17,7 @@ from uplift.checks import Check, warning
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, personal_id_warning, read_frame
 from uplift.inference.sample_ratio import check_sample_ratio
+from uplift.reading_rules import ReadingRules, as_told
 from uplift.table import Column, Result, Table
 from uplift.trial import checked_assignment
 
@@ -57,6 +59,10 @@ class AssignmentReport(Result):
     def n_units(self) -> int:
         """Units assigned."""
         return sum(arm.n_units for arm in self.arms)
+
+    def with_notices(self, notices: Iterable[Check]) -> "AssignmentReport":
+        """The report with further warnings, e.g. of ids that were trimmed."""
+        return replace(self, checks=(*self.checks, *notices))
 
     def table(self) -> Table:
         """Units per arm."""
@@ -109,17 +115,19 @@ class AssignmentReport(Result):
 
 
 def assignment_report(
-    experiment: Experiment, assigned: Any, customers: Any = None
+    experiment: Experiment, assigned: Any, customers: Any = None, *, trim: bool = False
 ) -> AssignmentReport:
     """Account for an assignment; with `customers`, also for who was left out and for balance.
 
     assigned   the result of `assign_from`, which knows its steps, or a table of one
     customers  the table the assignment was made from
+    trim       the customers' ids are trimmed as the assignment's were, and that is counted
     Errors: those of `checked_assignment`; FEATURE_ROWS_MISSING when an assigned unit is not there.
     """
     made = assigned if isinstance(assigned, Assignment) else None
     table = checked_assignment(experiment, assigned)
-    checks = [_check_ratio(experiment, table), *_check_strata(experiment, table, made)]
+    customers, trimming = as_told(customers, what="customers", rules=ReadingRules(trim=trim))
+    checks = [*trimming, _check_ratio(experiment, table), *_check_strata(experiment, table, made)]
     steps = made.steps if made else (Step("assigned", len(table)),)
     balance: tuple[Balance, ...] = ()
     if customers is not None:

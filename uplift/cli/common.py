@@ -5,12 +5,12 @@ Exit 0: done. 1: a gate or a check said no. 2: the input or the order of steps i
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from uplift.checks import Check, blocked_by
-from uplift.errors import DefinitionError, PromotionRefused, UpliftError
+from uplift.errors import PromotionRefused, UpliftError
 from uplift.table import Result
 
 if TYPE_CHECKING:
@@ -33,9 +33,29 @@ Root = Annotated[Path, typer.Option(help="Project folder with `experiments/` and
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Who = Annotated[str | None, typer.Option(help="Name for the audit trail.")]
 Seed = Annotated[int, typer.Option(help="Makes the result reproducible.")]
+AS_INGESTED = "; by default as at the ingest"
 Missing = Annotated[
-    str, typer.Option(help="What a missing outcome means: `refuse`, `zero` or `drop`.")
+    str | None,
+    typer.Option(help=f"A missing outcome: `refuse`, `zero` or `drop`{AS_INGESTED}."),
 ]
+Repeats = Annotated[
+    str | None,
+    typer.Option(
+        help="Several rows of outcomes of a customer: `refuse`, `sum`, `mean` or `first`"
+        f"{AS_INGESTED}."
+    ),
+]
+TwoArms = Annotated[
+    str | None,
+    typer.Option(help=f"A customer in two arms: `refuse`, or `drop` (left out){AS_INGESTED}."),
+]
+Early = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Rows from before the assignment: `refuse`, or `drop` (left out){AS_INGESTED}."
+    ),
+]
+Trim = Annotated[bool | None, typer.Option("--trim", help="Remove blanks around ids.")]
 HERE = Path()
 
 
@@ -61,8 +81,8 @@ def main() -> None:
 
 
 def complain(error: UpliftError) -> None:
-    """A refusal in one line: code and what to do."""
-    print(f"{error.code}: {error}", file=sys.stderr)
+    """A refusal in one line: code and what to do; what was given may hold line breaks."""
+    print(f"{error.code}: {' '.join(str(error).splitlines())}", file=sys.stderr)
 
 
 def show(result: Result, *, as_json: bool, wrote: tuple[Path, ...] = ()) -> None:
@@ -80,21 +100,20 @@ def verdict(checks: tuple[Check, ...]) -> int:
     return REFUSED if blocked_by(checks) else 0
 
 
-def campaign_of(
-    name: str, root: Path, *, who: str | None = None, missing: str = "refuse"
-) -> "Campaign":
-    """The folder of an experiment, ready to walk. Errors: NAME_INVALID, ARGUMENT_INVALID."""
-    from uplift.campaign import Campaign
-    from uplift.metrics import SLUG
+def campaign_of(name: str, root: Path, *, who: str | None = None, **rules: Any) -> "Campaign":
+    """The folder of an experiment, ready to walk; rules that are None were not told.
 
-    if not SLUG.match(name):
-        raise DefinitionError(
-            f"{name[:80]!r} is not the id of an experiment. Ids are lower-case letters, digits and "
-            "underscores, beginning with a letter.",
-            code="NAME_INVALID",
-        )
-    if missing not in ("refuse", "zero", "drop"):
-        raise DefinitionError(
-            f"--missing must be refuse, zero or drop, got {missing!r}.", code="ARGUMENT_INVALID"
-        )
-    return Campaign(root / "experiments" / name, who=who, missing=missing)  # type: ignore[arg-type]
+    Errors: NAME_INVALID, ARGUMENT_INVALID.
+    """
+    from uplift.campaign import Campaign
+    from uplift.reading_rules import RuleWords
+
+    told = RuleWords(**{rule: word for rule, word in rules.items() if word is not None})  # type: ignore[typeddict-item]
+    return Campaign(folder_of(name, root), who=who, rules=told)
+
+
+def folder_of(name: str, root: Path) -> Path:
+    """The folder of an experiment; its id is never a path. Errors: NAME_INVALID."""
+    from uplift.metrics import require_id
+
+    return root / "experiments" / require_id(name)

@@ -12,6 +12,8 @@ from uplift.cli.common import (
     Name,
     Root,
     Table_,
+    Trim,
+    TwoArms,
     Who,
     app,
     campaign_of,
@@ -160,6 +162,8 @@ def adopt(
     sent: Annotated[
         Path | None, typer.Option(help="Contacts made already: a table with `unit`.")
     ] = None,
+    two_arms: TwoArms = None,
+    trim: Trim = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
@@ -168,7 +172,7 @@ def adopt(
 
     Example: `uplift adopt spring_voucher assignment.csv customers.parquet --sent log.csv`
     """
-    campaign = campaign_of(name, root, who=who)
+    campaign = campaign_of(name, root, who=who, two_arms=two_arms, trim=trim)
     report = campaign.adopt(assigned, customers, sent=sent)
     show(report, as_json=as_json, wrote=(campaign.path("assign"),))
     return verdict(report.checks)
@@ -234,9 +238,7 @@ def child(
 
     Example: `uplift child spring_voucher summer_voucher`
     """
-    from uplift.campaign import Campaign
-
-    file = Campaign(root / "experiments" / parent).write_child(new)
+    file = campaign_of(parent, root).write_child(new)
     print(f"wrote {file}")
     return 0
 

@@ -56,7 +56,7 @@ def export(
     campaign = campaign_of(name, root, who=who)
     options = ExportOptions(
         channel=channel,
-        held_out=campaign_of(excluded, root).held_out() if excluded else None,
+        held_out=campaign_of(excluded, root).held_out() if excluded is not None else None,
         columns=tuple(column or ()),
         text_columns=tuple(text_column or ()),
         max_age_hours=max_age_hours,

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from uplift.cli.common import HERE, REFUSED, Json, Name, Root, Table_, Who, app, show, verdict
+from uplift.cli.common import (
+    HERE,
+    REFUSED,
+    Json,
+    Name,
+    Root,
+    Table_,
+    Who,
+    app,
+    folder_of,
+    show,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from uplift.programme import Programme
@@ -144,4 +156,4 @@ def check(
 def _programme(name: str, root: Path, who: str | None = None) -> "Programme":
     from uplift.programme import Programme
 
-    return Programme(root / "experiments" / name, who=who)
+    return Programme(folder_of(name, root), who=who)

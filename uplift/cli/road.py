@@ -7,12 +7,16 @@ import typer
 
 from uplift.cli.common import (
     HERE,
+    Early,
     Json,
     Missing,
     Name,
+    Repeats,
     Root,
     Seed,
     Table_,
+    Trim,
+    TwoArms,
     Who,
     app,
     campaign_of,
@@ -150,6 +154,7 @@ def assign(
     exposure_share: Annotated[
         str | None, typer.Option(help="Ramp-up: take in this larger share of the customers.")
     ] = None,
+    trim: Trim = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
@@ -158,11 +163,11 @@ def assign(
 
     Example: `uplift assign spring_voucher customers.parquet --suppressed optouts.csv`
     """
-    campaign = campaign_of(name, root, who=who)
+    campaign = campaign_of(name, root, who=who, trim=trim)
     launch = campaign.experiment.schedule.launch_at
     held_out = (
         campaign_of(excluded, root).held_out(as_of=launch, customers=customers)
-        if excluded
+        if excluded is not None
         else None
     )
     lists: dict[str, Any] = {"excluded": held_out, "suppressed": suppressed, "contacts": contacts}
@@ -185,16 +190,30 @@ def assign(
 def ingest(
     name: Name,
     outcomes: Table_,
-    missing: Missing = "refuse",
+    missing: Missing = None,
+    repeats: Repeats = None,
+    two_arms: TwoArms = None,
+    early: Early = None,
+    trim: Trim = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
 ) -> int:
     """Check and keep the outcomes of the assigned customers.
 
-    Example: `uplift ingest spring_voucher outcomes.parquet --missing zero`
+    What can be read in two ways is refused unless an option says how to read it; the later steps
+    read it so too. Example: `uplift ingest spring_voucher orders.parquet --repeats sum`
     """
-    campaign = campaign_of(name, root, who=who, missing=missing)
+    campaign = campaign_of(
+        name,
+        root,
+        who=who,
+        missing=missing,
+        repeats=repeats,
+        two_arms=two_arms,
+        early=early,
+        trim=trim,
+    )
     show(campaign.ingest(outcomes), as_json=as_json, wrote=(campaign.path("ingest"),))
     return 0
 
@@ -205,7 +224,11 @@ def analyse(
     as_of: Annotated[
         str | None, typer.Option(help="Read as of this day or time; now by default.")
     ] = None,
-    missing: Missing = "refuse",
+    missing: Missing = None,
+    repeats: Repeats = None,
+    two_arms: TwoArms = None,
+    early: Early = None,
+    trim: Trim = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
@@ -214,7 +237,16 @@ def analyse(
 
     Example: `uplift analyse spring_voucher`
     """
-    campaign = campaign_of(name, root, who=who, missing=missing)
+    campaign = campaign_of(
+        name,
+        root,
+        who=who,
+        missing=missing,
+        repeats=repeats,
+        two_arms=two_arms,
+        early=early,
+        trim=trim,
+    )
     moment = None if as_of is None else campaign.experiment.schedule.moment(as_of)
     report = campaign.analyse(as_of=moment)
     show(report, as_json=as_json, wrote=(campaign.path("analyse"),))
@@ -226,7 +258,7 @@ def train(
     name: Name,
     learners: Annotated[str, typer.Option(help="Comma-separated: s, t, x, dr.")] = "s,t,x,dr",
     seed: Seed = 0,
-    missing: Missing = "refuse",
+    missing: Missing = None,
     root: Root = HERE,
     as_json: Json = False,
 ) -> int:
@@ -241,9 +273,7 @@ def train(
 
 
 @app.command()
-def evaluate(
-    name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Json = False
-) -> int:
+def evaluate(name: Name, missing: Missing = None, root: Root = HERE, as_json: Json = False) -> int:
     """Is targeting proven against everyone, nobody, a rule and a response model?
 
     Example: `uplift evaluate spring_voucher`
@@ -254,7 +284,7 @@ def evaluate(
 
 
 @app.command()
-def roi(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Json = False) -> int:
+def roi(name: Name, missing: Missing = None, root: Root = HERE, as_json: Json = False) -> int:
     """Return on investment per customer and arm, adding up to the campaign's effect.
 
     Example: `uplift roi spring_voucher`
@@ -265,7 +295,7 @@ def roi(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Jso
 
 
 @app.command()
-def plan(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Json = False) -> int:
+def plan(name: Name, missing: Missing = None, root: Root = HERE, as_json: Json = False) -> int:
     """Plan the next contacts within the budget and volumes of `contact_policy.yaml`.
 
     Example: `uplift plan spring_voucher`
@@ -278,7 +308,7 @@ def plan(name: Name, missing: Missing = "refuse", root: Root = HERE, as_json: Js
 @app.command()
 def log(
     name: Name,
-    missing: Missing = "refuse",
+    missing: Missing = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
@@ -294,7 +324,7 @@ def log(
 @app.command()
 def promote(
     name: Name,
-    missing: Missing = "refuse",
+    missing: Missing = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
@@ -329,7 +359,7 @@ def score(name: Name, customers: Table_, root: Root = HERE, as_json: Json = Fals
 
 
 @app.command()
-def report(name: Name, missing: Missing = "refuse", root: Root = HERE) -> int:
+def report(name: Name, missing: Missing = None, root: Root = HERE) -> int:
     """Write the page for marketers: decision, money, who, risk, what is not known.
 
     Example: `uplift report spring_voucher`

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, RowMapping, select
 
 from uplift.amendments import Amendment
 from uplift.checks import Check
@@ -91,6 +91,11 @@ class Registry:
             self._put(connection, experiment, who=who, why=why)
             return entry_of(connection, experiment.id)
 
+    def require_addable(self, experiment: Experiment) -> None:
+        """Refuse what `add` would refuse, without writing. Errors: those of `add`."""
+        with self._database.read() as connection:
+            _require_addable(connection, experiment)
+
     @repeated
     def seal(
         self, experiment: Experiment, design: Any, *, who: str | None = None, why: str = ""
@@ -102,6 +107,7 @@ class Registry:
         Errors: EXPERIMENT_FROZEN (sealed with another definition), SEAL_INCOMPLETE, METRIC_CHANGED,
         PARENT_UNKNOWN, LAYER_CONFLICT, EXCLUDES_CYCLE, DESIGN_MISSING, DESIGN_OTHER.
         """
+        self.require_addable(experiment)  # before the design, which is then another one too
         payload: dict[str, Any] = {"design_sha256": _design_digest(experiment, design)}
         with self._database.write("seal") as connection:
             entry = self._put(connection, experiment, who=who, why=why)
@@ -351,7 +357,7 @@ class Registry:
         self, connection: Connection, experiment: Experiment, *, who: str | None, why: str
     ) -> Entry:
         """The experiment in the registry with this definition, or a refusal."""
-        row = find_row(connection, experiment.id)
+        row = _require_addable(connection, experiment)
         values = {
             "digest": experiment.digest,
             "definition": experiment.canonical,
@@ -360,15 +366,6 @@ class Registry:
         }
         if row is not None and row["digest"] == experiment.digest:
             return as_entry(row)
-        if row is not None and row["state"] != "draft":
-            raise StateError(
-                f"{experiment.id} was sealed with definition {row['digest'][:12]}…, this one is "
-                f"{experiment.digest[:12]}…. Record an amendment, or give the changed experiment a "
-                "new id.",
-                code="EXPERIMENT_FROZEN",
-            )
-        require_parent(connection, experiment)
-        require_same_metrics(connection, experiment.all_metrics)
         if row is None:
             new = {"id": experiment.id, "state": "draft", "created_at": self._now(), **values}
             insert_rows(connection, experiments, [new])
@@ -438,6 +435,23 @@ class Registry:
 
     def _now(self) -> str:
         return self._clock().astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _require_addable(connection: Connection, experiment: Experiment) -> RowMapping | None:
+    """The experiment's row, if there is one that this definition may stand in or replace."""
+    row = find_row(connection, experiment.id)
+    if row is not None and row["digest"] == experiment.digest:
+        return row
+    if row is not None and row["state"] != "draft":
+        raise StateError(
+            f"{experiment.id} was sealed with definition {row['digest'][:12]}…, this one is "
+            f"{experiment.digest[:12]}…. Record an amendment, or give the changed experiment a "
+            "new id.",
+            code="EXPERIMENT_FROZEN",
+        )
+    require_parent(connection, experiment)
+    require_same_metrics(connection, experiment.all_metrics)
+    return row
 
 
 def _same_is_known(connection: Connection, experiment_id: str, file: Artefact) -> bool:
