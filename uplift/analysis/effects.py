@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uplift.analysis.readings import Method, Readings, winsorised
+from uplift.analysis.columns import uncapped, winsorised
+from uplift.analysis.readings import Method, Readings
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment, PlannedMetric
 from uplift.inference.means import Estimate
@@ -37,6 +38,7 @@ class EffectRow:
     margin      guardrails: largest harm accepted; else None
     winsorised  when one unit holds most of the metric: the effect with that unit cut to the next
                 largest magnitude, `cap`; else both None. Shown beside, never used for the verdict
+    uncapped    of a metric with a cap: the effect without it, shown beside; else None
     verdict     better · worse · not proven · no information; for guardrails: within margin · harm
                 not excluded
     """
@@ -56,6 +58,7 @@ class EffectRow:
     verdict: str
     cap: float | None = None
     winsorised: Estimate | None = None
+    uncapped: Estimate | None = None
 
     @property
     def proven(self) -> bool:
@@ -172,6 +175,9 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
         verdict="no information",
         cap=readings.caps.get(metric.key),
         winsorised=_winsorised(metric.key, treatment, method, readings),
+        uncapped=None
+        if metric.cap is None
+        else readings.estimate(uncapped(metric.key), treatment, method=method),
     )
     row = replace(row, estimate=readings.estimate(metric.key, treatment, method=row.method))
     return _guarded(row, readings) if role == GUARDRAIL else row

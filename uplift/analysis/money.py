@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uplift.analysis.readings import GROSS, REDEMPTION, VALUE, Readings
+from uplift.analysis.columns import GROSS, REDEMPTION, VALUE
+from uplift.analysis.readings import Readings
 from uplift.experiment import CONTROL, Experiment
 from uplift.inference.means import Estimate
 from uplift.inference.multiplicity import holm

@@ -119,6 +119,10 @@ class AnalysisReport(Result):
         if row.winsorised is not None:
             name = f"{row.metric}, largest unit cut to {format_value(row.cap, 'number')}"
             yield _line(name, row, row.winsorised, float("nan"), "for comparison")
+        if row.uncapped is not None:
+            yield _line(
+                f"{row.metric}, not capped", row, row.uncapped, float("nan"), "for comparison"
+            )
 
     @property
     def words(self) -> tuple[str, ...]:
