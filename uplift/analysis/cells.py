@@ -72,7 +72,8 @@ def cluster_cells(
     _refuse_torn(frame, cluster)
     pairs = pairs_needed(experiment, readings, NO_COVARIATES)
     columns = [*readings, N_UNITS]
-    rows = frame[[ARM, *readings]].assign(**{N_UNITS: 1.0, "cluster": cluster.to_numpy()})
+    rows = frame[[ARM, *readings]].assign(cluster=cluster.to_numpy())
+    rows[N_UNITS] = 1.0
 
     def counted(label: pd.Series | None) -> MomentsTable:
         keyed = rows if label is None else rows.assign(group=label.to_numpy())
