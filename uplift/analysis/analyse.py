@@ -9,15 +9,19 @@ import pandas as pd
 from scipy import stats
 
 from uplift.analysis.decision import decide
-from uplift.analysis.effects import GUARDRAIL, effect_checks, effect_rows
+from uplift.analysis.delivery import contact_log, deliveries, delivery_checks, refuse_among
+from uplift.analysis.effects import effect_checks, effect_rows
+from uplift.analysis.funnel import funnel_of
 from uplift.analysis.look_record import look_of
 from uplift.analysis.looks import Look, look_rule
 from uplift.analysis.maturity import Mask, mature_units
 from uplift.analysis.money import money_of
 from uplift.analysis.readings import Readings, read
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
+from uplift.frames import UNIT
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.inference.sample_ratio_sequential import check_sample_ratio_so_far
 from uplift.outcomes import ASSIGNED, Missing
@@ -36,6 +40,8 @@ def analyse(
     as_of: str | date | datetime | None = None,
     earlier: Sequence[Look] | None = None,
     planned_units: int | None = None,
+    contacts: Any = None,
+    among: str | None = None,
 ) -> AnalysisReport:
     """The experiment's effects, money and decision, by intention to treat.
 
@@ -50,6 +56,11 @@ def analyse(
                declares are taken to have been, and have spent their error
     planned_units  that the design asks for, of a trigger: its information is counted against them
 
+    contacts   log of contacts, one row each (see `contact_log`): gives the effect on those reached,
+               and what a contacted holdout does to the result
+    among      a column that is known after the send only (opened, clicked): always refused, with
+               the reason (POST_TREATMENT_FILTER)
+
     A failed sample ratio or attrition check withholds the decision, not the numbers.
 
     Units are read once their response window has closed. A trigger is read on the units that are
@@ -61,6 +72,8 @@ def analyse(
     PROPENSITY_MISMATCH and those of the ids. Raises StateError LOOK_ORDER for a day before that
     of an earlier look.
     """
+    if among is not None:
+        refuse_among(among)
     read_at = None if as_of is None else experiment.schedule.moment(as_of)
     now = read_at or datetime.now(UTC)
     everyone = checked_assignment(experiment, assigned)
@@ -73,9 +86,20 @@ def analyse(
         planned_units=planned_units,
         earlier=earlier,
     )
-    readings = read(experiment, table, outcomes, customers, missing=missing, rule=rule)
+    log = None if contacts is None else contact_log(experiment, everyone, contacts)
+    readings = read(
+        experiment,
+        table,
+        outcomes,
+        customers,
+        missing=missing,
+        rule=rule,
+        delivered=None if log is None else pd.Series(log.delivered, index=everyone[UNIT]),
+    )
     effects = effect_rows(experiment, readings)
     money = money_of(experiment, readings)
+    segments = segment_readings(experiment, readings)
+    delivery = () if log is None else deliveries(experiment, readings, everyone, log)
     provisional = not mature.any()
     closes = experiment.schedule.closes_at.strftime("%Y-%m-%d %H:%M UTC")
     checks = (
@@ -84,6 +108,9 @@ def analyse(
         *(_open_window(closes) if provisional else ()),
         *(_immature(mature, closes) if mature.any() else ()),
         *readings.checks,
+        *segment_checks(experiment, readings),
+        *segment_warnings(segments),
+        *(delivery_checks(experiment, delivery) if delivery else ()),
         *effect_checks(effects),
     )
     return AnalysisReport(
@@ -94,7 +121,7 @@ def analyse(
         confidence=readings.confidence,
         as_of=read_at,
         provisional=provisional,
-        family=tuple(f"{r.metric} by {r.treatment}" for r in effects if r.role != GUARDRAIL),
+        family=tuple(f"{row.metric} by {row.treatment}" for row in effects if row.tested),
         assigned=readings.assigned,
         analysed=readings.analysed,
         effects=effects,
@@ -112,6 +139,9 @@ def analyse(
             experiment, rule, effects, money, as_of=now, n_units=sum(readings.analysed.values())
         ),
         earlier=tuple(earlier or ()),
+        segments=segments,
+        funnel=funnel_of(experiment, effects),
+        delivery=delivery,
     )
 
 

@@ -5,6 +5,7 @@ A reading is a metric (by its key) or a money column; every unit has a number fo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ VALUE = "money: value"  # the outcome in currency
 REDEMPTION = "money: redemption cost"  # of the unit's own arm
 GROSS = "money: profit before contact cost"  # margin less redemption cost
 N_UNITS = "units"  # in a cluster
+DELIVERED = "delivered"  # 1 when a contact arrived, whichever arm the unit is in
 
 
 def base_of(key: str) -> str:
@@ -42,6 +44,9 @@ def pairs_needed(
     pairs = list(bases_of(experiment).items())
     if experiment.cluster is not None:
         return [*pairs, *((reading, N_UNITS) for reading in readings)]
+    if DELIVERED in readings:
+        key = experiment.primary.key
+        pairs += combinations((key, DELIVERED, delivered_part(key)), 2)
     return pairs + [
         pair
         for reading, covariates in adjusting.by_reading.items()
@@ -86,6 +91,11 @@ def outcome_readings(
         redemption = redemption_cost * joined[economics.redemption_outcome].to_numpy(np.float64)
     gross = economics.margin_rate * value - redemption
     return readings | {VALUE: value, REDEMPTION: redemption, GROSS: gross}
+
+
+def delivered_part(key: str) -> str:
+    """The reading of a metric where a contact arrived, and 0 elsewhere."""
+    return f"{key} x delivered"
 
 
 def uncapped(key: str) -> str:

@@ -13,10 +13,12 @@ import pandas as pd
 
 from uplift.analysis.cells import ByArm, cluster_cells, groups_of, unit_cells
 from uplift.analysis.columns import (
+    DELIVERED,
     N_UNITS,
     bases_of,
     caps_of,
     covariates_of,
+    delivered_part,
     outcome_readings,
 )
 from uplift.analysis.looks import LookRule
@@ -66,6 +68,12 @@ class Readings:
     rule: LookRule = field(default_factory=LookRule)
     strata: Mapping[str, ByArm] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, ByArm]] = field(default_factory=dict)
+
+    def of(self, moments: ByArm) -> "Readings":
+        """The readings of some units only, e.g. of one segment."""
+        counts = {arm: round(cell.count) for arm, cell in moments.items()}
+        rule = replace(self.rule, before={})  # the looks before were of all units
+        return replace(self, moments=moments, analysed=counts, rule=rule, strata={}, segments={})
 
     @property
     def population(self) -> Moments:
@@ -139,8 +147,12 @@ def read(
     *,
     missing: Missing,
     rule: LookRule,
+    delivered: pd.Series | None = None,
 ) -> Readings:
-    """Join, count and reduce to moments; refuses what cannot be analysed at all."""
+    """Join, count and reduce to moments; refuses what cannot be analysed at all.
+
+    delivered  by unit, 1 when a contact arrived; None when that is not known
+    """
     joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
     everyone = checked_assignment(experiment, assigned) if missing == "drop" else joined
     analysed = _counts(joined["arm"], experiment)
@@ -149,6 +161,10 @@ def read(
     readings = outcome_readings(
         experiment, joined, caps, redemption_cost=np.asarray(cost, dtype=np.float64)
     )
+    if delivered is not None and experiment.cluster is None:
+        reached = joined[UNIT].map(delivered).to_numpy(np.float64)
+        key = experiment.primary.key
+        readings |= {DELIVERED: reached, delivered_part(key): readings[key] * reached}
     features = features_of(joined[UNIT], customers)
     adjusting, more = covariates_of(experiment, features)
     groups = groups_of(experiment, joined, features)

@@ -11,9 +11,12 @@ from scipy import stats
 
 from uplift.amendments import Amendment
 from uplift.analysis.decision import Decision
-from uplift.analysis.effects import GUARDRAIL, EffectRow
+from uplift.analysis.delivery import Delivery
+from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
+from uplift.analysis.funnel import Funnel
 from uplift.analysis.looks import Look
 from uplift.analysis.money import Money
+from uplift.analysis.segments import SegmentReading
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table, format_value
@@ -34,6 +37,9 @@ class AnalysisReport(Result):
     amendments   deviations from the sealed plan, oldest first; shown with every number
     look         this reading, as the looks after it need it; None between the looks of the plan
     earlier      the looks before it
+    segments     effects by declared segment; all their intervals hold together
+    funnel       the declared stages; None when there are none
+    delivery     arms along the way, control first; empty without a log of contacts
     """
 
     experiment: str
@@ -53,6 +59,9 @@ class AnalysisReport(Result):
     amendments: tuple[Amendment, ...] = ()
     look: Look | None = None
     earlier: tuple[Look, ...] = ()
+    segments: tuple[SegmentReading, ...] = ()
+    funnel: Funnel | None = None
+    delivery: tuple[Delivery, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -173,7 +182,7 @@ def _sentence(row: EffectRow) -> str:
         return (
             f"{row.title}, {treatment}: {row.verdict} ({shown}; harm at most {worst} of {margin})."
         )
-    if row.verdict == "no information":
+    if row.verdict == NO_INFORMATION:
         return f"{row.title}, {treatment}: no information, every unit has the same value."
     beside = ""
     if row.winsorised is not None:
