@@ -19,6 +19,8 @@ from uplift.analysis.money import money_of
 from uplift.analysis.readings import Readings, read
 from uplift.analysis.report import AnalysisReport
 from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
+from uplift.analysis.wave_effects import wave_rows
+from uplift.analysis.waves import by_wave, is_redrawn, outcomes_of_waves
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
@@ -45,8 +47,9 @@ def analyse(
 ) -> AnalysisReport:
     """The experiment's effects, money and decision, by intention to treat.
 
-    assigned   one row per unit: `unit`, `arm` (and `cluster` where clusters were randomised)
-    outcomes   one row per unit with the outcome columns of the metrics and the economics
+    assigned   one row per unit: `unit`, `arm` (and `cluster` where clusters were randomised, and a
+               row per `wave` where waves are drawn anew)
+    outcomes   one row per unit (and wave) with the outcome columns of the metrics and the economics
     customers  one row per unit; its covariate columns adjust the metrics that name them
     missing    what an assigned unit without an outcome means: an error, 0, or left out; when left
                out, the arms must lose alike (OUTCOME_ATTRITION)
@@ -76,6 +79,9 @@ def analyse(
         refuse_among(among)
     read_at = None if as_of is None else experiment.schedule.moment(as_of)
     now = read_at or datetime.now(UTC)
+    if is_redrawn(experiment):
+        assigned = by_wave(experiment, assigned)
+        outcomes = outcomes_of_waves(experiment, outcomes)
     everyone = checked_assignment(experiment, assigned)
     mature = mature_units(experiment, everyone, now)
     table = everyone[mature].reset_index(drop=True) if mature.any() else everyone
@@ -140,6 +146,7 @@ def analyse(
         ),
         earlier=tuple(earlier or ()),
         segments=segments,
+        waves=wave_rows(experiment, readings),
         funnel=funnel_of(experiment, effects),
         delivery=delivery,
     )

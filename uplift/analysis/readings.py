@@ -11,7 +11,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from uplift.analysis.cells import ByArm, cluster_cells, groups_of, unit_cells
+from uplift.analysis.cells import (
+    ByArm,
+    cluster_cells,
+    crossed_moments,
+    groups_of,
+    in_arm,
+    unit_cells,
+)
 from uplift.analysis.columns import (
     DELIVERED,
     N_UNITS,
@@ -22,9 +29,11 @@ from uplift.analysis.columns import (
     outcome_readings,
 )
 from uplift.analysis.looks import LookRule
+from uplift.analysis.waves import CUSTOMER, is_redrawn
 from uplift.checks import Check
 from uplift.experiment import CONTROL, Experiment
 from uplift.frames import UNIT, frame_digest
+from uplift.inference.crossed import crossed
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.proportions import score
@@ -33,7 +42,7 @@ from uplift.inference.regression_adjustment import lin
 from uplift.outcomes import SMALL_ARM, Missing
 from uplift.trial import checked_assignment, features_of, join_outcomes
 
-Method = Literal["Welch", "Lin", "score", "by cluster", "ratio"]
+Method = Literal["Welch", "Lin", "score", "by cluster", "by customer", "ratio"]
 
 RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
 
@@ -52,6 +61,8 @@ class Readings:
     rule        how this reading shares the error with others
     strata      moments by stratum and arm, where units are weighed by stratum
     segments    moments by segment column, value and arm
+    waves       moments by wave and arm, where there are several
+    customers   moments of customers, where they are drawn anew in every wave (`in_arm`)
     """
 
     moments: Mapping[str, Moments]
@@ -68,12 +79,14 @@ class Readings:
     rule: LookRule = field(default_factory=LookRule)
     strata: Mapping[str, ByArm] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, ByArm]] = field(default_factory=dict)
+    waves: Mapping[str, ByArm] = field(default_factory=dict)
+    customers: Moments | None = None
 
     def of(self, moments: ByArm) -> "Readings":
         """The readings of some units only, e.g. of one segment."""
         counts = {arm: round(cell.count) for arm, cell in moments.items()}
         rule = replace(self.rule, before={})  # the looks before were of all units
-        return replace(self, moments=moments, analysed=counts, rule=rule, strata={}, segments={})
+        return replace(self, moments=moments, analysed=counts, rule=rule, customers=None)
 
     @property
     def population(self) -> Moments:
@@ -83,6 +96,8 @@ class Readings:
 
     def method(self, reading: str, treatment: str, *, proportion: bool = False) -> Method:
         """How this comparison is estimated: by the design first, then by what the data allow."""
+        if self.customers is not None:
+            return "by customer"
         if self.clustered:
             return "by cluster"
         if reading in self.bases:
@@ -123,6 +138,12 @@ class Readings:
         """The estimate as if this were the only reading."""
         arms = (self.moments[treatment], self.moments[control])
         level = confidence
+        if method == "by customer" and self.customers is not None:
+            base = self.bases.get(reading, N_UNITS)
+            first, second = (
+                (in_arm(reading, arm), in_arm(base, arm)) for arm in (treatment, control)
+            )
+            return crossed(self.customers, treatment=first, control=second, confidence=level)
         if method in ("by cluster", "ratio"):
             base = self.bases.get(reading, N_UNITS)
             return ratio(*arms, numerator=reading, denominator=base, confidence=level)
@@ -165,7 +186,7 @@ def read(
         reached = joined[UNIT].map(delivered).to_numpy(np.float64)
         key = experiment.primary.key
         readings |= {DELIVERED: reached, delivered_part(key): readings[key] * reached}
-    features = features_of(joined[UNIT], customers)
+    features = features_of(joined[CUSTOMER if CUSTOMER in joined.columns else UNIT], customers)
     adjusting, more = covariates_of(experiment, features)
     groups = groups_of(experiment, joined, features)
     frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
@@ -174,10 +195,15 @@ def read(
         cells = cluster_cells(experiment, frame, joined["cluster"], list(readings), groups)
     else:
         cells = unit_cells(experiment, frame, list(readings), adjusting, groups)
+    drawn = joined["cluster"] if clustered else joined.get(CUSTOMER)
     return Readings(
         moments=cells.arms,
         strata=cells.strata,
         segments=cells.segments,
+        waves=cells.waves,
+        customers=crossed_moments(experiment, frame, drawn, list(readings))
+        if is_redrawn(experiment) and drawn is not None
+        else None,
         covariates={} if clustered else adjusting.by_reading,
         bases=bases_of(experiment),
         caps=caps,

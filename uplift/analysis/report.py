@@ -17,6 +17,7 @@ from uplift.analysis.funnel import Funnel
 from uplift.analysis.looks import Look
 from uplift.analysis.money import Money
 from uplift.analysis.segments import SegmentReading
+from uplift.analysis.wave_effects import WaveRow
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table, format_value
@@ -38,6 +39,7 @@ class AnalysisReport(Result):
     look         this reading, as the looks after it need it; None between the looks of the plan
     earlier      the looks before it
     segments     effects by declared segment; all their intervals hold together
+    waves        effects by wave on the primary metric; empty where there is one wave
     funnel       the declared stages; None when there are none
     delivery     arms along the way, control first; empty without a log of contacts
     """
@@ -60,6 +62,7 @@ class AnalysisReport(Result):
     look: Look | None = None
     earlier: tuple[Look, ...] = ()
     segments: tuple[SegmentReading, ...] = ()
+    waves: tuple[WaveRow, ...] = ()
     funnel: Funnel | None = None
     delivery: tuple[Delivery, ...] = ()
 
