@@ -55,10 +55,8 @@ def require_sent_as_assigned(assigned: pd.DataFrame, sent: Any, *, given: Any = 
     """
     table = read_frame(sent, what="sent log")
     row = rows_by_id(table[UNIT], among=assigned[UNIT])
-    known = row >= 0
-    if given is not None:
-        known |= rows_by_id(table[UNIT], among=read_frame(given, what="assignment")[UNIT]) >= 0
-    unassigned = np.flatnonzero(~known)
+    known = assigned if given is None else read_frame(given, what="assignment")
+    unassigned = np.flatnonzero(rows_by_id(table[UNIT], among=known[UNIT]) < 0)
     if len(unassigned):
         raise DataError(
             f"sent log: {table[UNIT].iloc[unassigned].nunique()} customer(s) were contacted and "

@@ -21,6 +21,7 @@ from uplift.analysis.look_record import looks_from, looks_text, with_look
 from uplift.analysis.looks import Look
 from uplift.analysis.maturity import mature_units
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.waves import is_redrawn, outcomes_of_waves
 from uplift.assigned import FIRST, Assigned
 from uplift.assignment.assign import assign_from
 from uplift.assignment.order import Lists, distinct_customers, excluded_units, held_out
@@ -41,7 +42,7 @@ from uplift.metrics import MetricCatalogue
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.promotion import Promotion, promote, rollback
-from uplift.reading_rules import REFUSE_ALL, ReadingRules, RuleWords, as_told
+from uplift.reading_rules import REFUSE_ALL, ReadingRules, RuleWords, all_as_told, as_told
 from uplift.registry.lineage import child_of, child_text
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
@@ -150,7 +151,7 @@ class Campaign:
         """Assignment, outcomes and customers, joined and checked."""
         tables = (self._watched(), self.read("ingest"), self.read("customers"))
         self._require_unchanged()
-        return Trial.join(self.experiment, *tables, **self.reading_rules.words)
+        return self._joined(*tables, rules=self.reading_rules)
 
     @property
     def reading_rules(self) -> ReadingRules:
@@ -279,7 +280,7 @@ class Campaign:
         Errors: those of `Assigned.ramp`.
         """
         self._require_state("assign", "assigned")
-        table = self.read("customers")
+        table = read_frame(self.path("customers"), what="customers")  # those first given
         told, notices = self._told(**lists)
         now = self._lists(table, datetime.now(UTC), **told)
         return self.assigned.ramp(exposure_share, table, now, why=why, notices=notices)
@@ -367,8 +368,7 @@ class Campaign:
             require=self.experiment.outcome_columns,
             unit=None if rules.trim else UNIT,  # kept as they came, trimmed when they are read
         )
-        watched, customers = self._watched(), self.read("customers")
-        trial = Trial.join(self.experiment, watched, table, customers, **rules.words)
+        trial = self._joined(self._watched(), table, self.read("customers"), rules=rules)
         self._keep("ingest", table)
         self._keep_rules(rules)
         self._advance("live", "contacts were sent")
@@ -531,10 +531,11 @@ class Campaign:
         """A table that an earlier step wrote."""
         if step == "assign":
             self.path("assign", need="assign")
-            return self.assigned.table()
-        need = "assign" if step == "customers" else step
+            return self.assigned.whole()
+        if step == "customers":
+            return self._customers()
         unit = None if step == "ingest" else UNIT  # its ids are read by the rules
-        return read_frame(self.path(step, need=need), what=step, unit=unit)
+        return read_frame(self.path(step, need=step), what=step, unit=unit)
 
     def policy(self) -> ContactPolicy:
         """The contact policy in the folder, or one without limits."""
@@ -568,10 +569,7 @@ class Campaign:
 
     def _told(self, **tables: Any) -> tuple[dict[str, Any], tuple[Check, ...]]:
         """Tables by name, their ids trimmed where the rules say so, and what was trimmed."""
-        rules = ReadingRules(**self.rules)
-        told = {name: as_told(table, what=name, rules=rules) for name, table in tables.items()}
-        notices = tuple(notice for _, found in told.values() for notice in found)
-        return {name: table for name, (table, _) in told.items()}, notices
+        return all_as_told(ReadingRules(**self.rules), **tables)
 
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""
@@ -607,11 +605,43 @@ class Campaign:
         self._keep("assign", assigned)
         self._write("assignment", report)
 
+    def _customers(self) -> pd.DataFrame:
+        """Every customer as known when first assigned."""
+        paths = [self.path("customers", need="assign")]
+        later = [window.wave for window in self.experiment.schedule.windows[1:]]
+        paths += [self.folder / f"customers_{wave}.parquet" for wave in later]
+        tables = [read_frame(path, what="customers") for path in paths if path.is_file()]
+        if len(tables) == 1:
+            return tables[0]
+        return pd.concat(tables, ignore_index=True).drop_duplicates(UNIT, ignore_index=True)
+
     def _watched(self) -> pd.DataFrame:
-        """The assignment without units of a trigger whose response window is still open."""
-        table = self.read("assign")
+        """The assignment that models learn from: units whose response window has closed.
+
+        Where waves are drawn anew, that is the first one, whose customers have one arm each.
+        """
+        table = self.assigned.table() if is_redrawn(self.experiment) else self.read("assign")
         mature = mature_units(self.experiment, table, datetime.now(UTC))
         return table[mature].reset_index(drop=True) if mature.any() else table
+
+    def _joined(
+        self,
+        assigned: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        customers: pd.DataFrame,
+        *,
+        rules: ReadingRules,
+    ) -> Trial:
+        if is_redrawn(self.experiment):
+            outcomes, _ = as_told(outcomes, what="outcomes", rules=rules)
+            outcomes = self._of_first_wave(outcomes)
+        return Trial.join(self.experiment, assigned, outcomes, customers, **rules.words)
+
+    def _of_first_wave(self, outcomes: pd.DataFrame) -> pd.DataFrame:
+        """Outcomes of the first wave, where waves are drawn anew."""
+        first = outcomes_of_waves(self.experiment, outcomes)
+        first = first[first["wave"] == self.experiment.schedule.windows[0].wave]
+        return first.assign(unit=first["customer"]).drop(columns=["customer", "wave"])
 
     @property
     def _planned_units(self) -> int | None:

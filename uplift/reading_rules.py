@@ -83,3 +83,10 @@ REFUSE_ALL = ReadingRules()
 def as_told(source: Table, *, what: str, rules: ReadingRules) -> tuple[Table, tuple[Check, ...]]:
     """A table whose ids are trimmed where the rules say so, and the warning that counts them."""
     return trimmed(source, what=what) if rules.trim and source is not None else (source, ())
+
+
+def all_as_told(rules: ReadingRules, **tables: Table) -> tuple[dict[str, Table], tuple[Check, ...]]:
+    """Several tables by name (see `as_told`)."""
+    told = {name: as_told(table, what=name, rules=rules) for name, table in tables.items()}
+    notices = tuple(notice for _, found in told.values() for notice in found)
+    return {name: table for name, (table, _) in told.items()}, notices

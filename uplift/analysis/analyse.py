@@ -9,19 +9,25 @@ import pandas as pd
 from scipy import stats
 
 from uplift.analysis.decision import decide
-from uplift.analysis.effects import GUARDRAIL, effect_checks, effect_rows
+from uplift.analysis.delivery import contact_log, deliveries, delivery_checks, refuse_among
+from uplift.analysis.effects import effect_checks, effect_rows
+from uplift.analysis.funnel import funnel_of
 from uplift.analysis.look_record import look_of
 from uplift.analysis.looks import Look, look_rule
 from uplift.analysis.maturity import Mask, mature_units
 from uplift.analysis.money import money_of
 from uplift.analysis.readings import Readings, read
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
+from uplift.analysis.wave_effects import wave_rows
+from uplift.analysis.waves import by_wave, is_redrawn, outcomes_of_waves
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
+from uplift.frames import UNIT
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.inference.sample_ratio_sequential import check_sample_ratio_so_far
 from uplift.outcome_rows import ASSIGNED
-from uplift.reading_rules import ReadingRules, RuleWords
+from uplift.reading_rules import ReadingRules, RuleWords, all_as_told
 from uplift.trial import settled_assignment
 
 ATTRITION_P_VALUE = 0.001  # as strict as the sample ratio: both say that the arms are not alike
@@ -36,18 +42,25 @@ def analyse(
     as_of: str | date | datetime | None = None,
     earlier: Sequence[Look] | None = None,
     planned_units: int | None = None,
+    contacts: Any = None,
+    among: str | None = None,
     **words: Unpack[RuleWords],
 ) -> AnalysisReport:
     """The experiment's effects, money and decision, by intention to treat.
 
-    assigned   one row per unit: `unit`, `arm` (and `cluster` where clusters were randomised)
-    outcomes   one row per unit with the outcome columns of the metrics and the economics
+    assigned   one row per unit: `unit`, `arm` (and `cluster` where clusters were randomised, and a
+               row per `wave` where waves are drawn anew)
+    outcomes   one row per unit (and wave) with the outcome columns of the metrics and the economics
     customers  one row per unit; its covariate columns adjust the metrics that name them
     as_of      when the data were read; before the response window has closed, the report is
                provisional. A time without a zone is in the experiment's zone; now when not given
     earlier    the looks taken before (`AnalysisReport.look`); when not given, those that the plan
                declares are taken to have been, and have spent their error
     planned_units  that the design asks for, of a trigger: its information is counted against them
+    contacts   log of contacts, one row each (see `contact_log`): gives the effect on those reached,
+               and what a contacted holdout does to the result
+    among      a column that is known after the send only (opened, clicked): always refused, with
+               the reason (POST_TREATMENT_FILTER)
     words      the rules for what can be read in two ways, each refused when not given:
 
         missing="zero" or "drop"  an assigned unit without an outcome has 0, or is left out; then
@@ -69,10 +82,18 @@ def analyse(
     TIME_INVALID, TIME_NAIVE, TIME_AMBIGUOUS and those of the ids; DefinitionError:
     ARGUMENT_INVALID; StateError: LOOK_ORDER for a day before that of an earlier look.
     """
+    if among is not None:
+        refuse_among(among)
     rules = ReadingRules(**words)
     read_at = None if as_of is None else experiment.schedule.moment(as_of)
     now = read_at or datetime.now(UTC)
-    everyone, left_out = settled_assignment(experiment, assigned, rules=rules)
+    told, trimming = all_as_told(
+        rules, assignment=assigned, outcomes=outcomes, customers=customers, contacts=contacts
+    )
+    if is_redrawn(experiment):
+        told["assignment"] = by_wave(experiment, told["assignment"])
+        told["outcomes"] = outcomes_of_waves(experiment, told["outcomes"])
+    everyone, left_out = settled_assignment(experiment, told["assignment"], rules=rules)
     mature = mature_units(experiment, everyone, now)
     table = everyone[mature].reset_index(drop=True) if mature.any() else everyone
     rule = look_rule(
@@ -82,9 +103,22 @@ def analyse(
         planned_units=planned_units,
         earlier=earlier,
     )
-    readings = read(experiment, table, outcomes, customers, rules=rules, look=rule)
+    log = None
+    if contacts is not None:
+        log = contact_log(experiment, everyone, told["contacts"], given=told["assignment"])
+    readings = read(
+        experiment,
+        table,
+        told["outcomes"],
+        told["customers"],
+        rules=rules,
+        look=rule,
+        delivered=None if log is None else pd.Series(log.delivered, index=everyone[UNIT]),
+    )
     effects = effect_rows(experiment, readings)
     money = money_of(experiment, readings)
+    segments = segment_readings(experiment, readings)
+    delivery = () if log is None else deliveries(experiment, readings, everyone, log)
     provisional = not mature.any()
     closes = experiment.schedule.closes_at.strftime("%Y-%m-%d %H:%M UTC")
     checks = (
@@ -92,8 +126,12 @@ def analyse(
         *(_attrition(readings) if rules.missing == "drop" else ()),
         *(_open_window(closes) if provisional else ()),
         *(_immature(mature, closes) if mature.any() else ()),
+        *trimming,
         *left_out,
         *readings.checks,
+        *segment_checks(experiment, readings),
+        *segment_warnings(segments),
+        *(delivery_checks(experiment, delivery) if delivery else ()),
         *effect_checks(effects),
     )
     return AnalysisReport(
@@ -104,7 +142,7 @@ def analyse(
         confidence=readings.confidence,
         as_of=read_at,
         provisional=provisional,
-        family=tuple(f"{r.metric} by {r.treatment}" for r in effects if r.role != GUARDRAIL),
+        family=tuple(f"{row.metric} by {row.treatment}" for row in effects if row.tested),
         assigned=readings.assigned,
         analysed=readings.analysed,
         effects=effects,
@@ -122,6 +160,10 @@ def analyse(
             experiment, rule, effects, money, as_of=now, n_units=sum(readings.analysed.values())
         ),
         earlier=tuple(earlier or ()),
+        segments=segments,
+        waves=wave_rows(experiment, readings),
+        funnel=funnel_of(experiment, effects),
+        delivery=delivery,
     )
 
 

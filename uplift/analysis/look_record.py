@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from uplift.analysis.columns import GROSS
 from uplift.analysis.effects import EffectRow
 from uplift.analysis.looks import Look, LookRule, LookTest, day_of
 from uplift.analysis.money import Money
-from uplift.analysis.readings import GROSS
 from uplift.experiment import Experiment
 from uplift.strict_json import parse_json
 from uplift.table import to_plain

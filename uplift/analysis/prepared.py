@@ -12,21 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.analysis.readings import (
+from uplift.analysis.columns import (
     N_UNITS,
     Adjusting,
-    Readings,
     bases_of,
     caps_of,
     covariates_of,
     outcome_readings,
     pairs_needed,
 )
+from uplift.analysis.readings import Readings
 from uplift.checks import Check
 from uplift.errors import DataError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.inference.moments import Moments, Pairs, pairs_of, two_sum, without_rounding
+from uplift.trial import features_of
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -58,7 +59,7 @@ class Prepared:
         cluster: IntArray | None = None,
     ) -> "Prepared":
         """Line up outcomes (`unit` and the outcome columns) and the customers' covariates."""
-        adjusting, checks = covariates_of(experiment, outcomes[UNIT], customers)
+        adjusting, checks = covariates_of(experiment, features_of(outcomes[UNIT], customers))
         columns = outcomes[list(experiment.outcome_columns)].astype(np.float64)
         clustered = experiment.cluster is not None
         return cls(experiment, columns, adjusting, cluster if clustered else None, tuple(checks))

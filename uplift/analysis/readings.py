@@ -4,37 +4,47 @@ Everything after this works on moments. Units are counted once here, in arms, an
 clusters were randomised.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from uplift.aggregate import aggregate
+from uplift.analysis.cells import (
+    ByArm,
+    cluster_cells,
+    crossed_moments,
+    groups_of,
+    in_arm,
+    unit_cells,
+)
+from uplift.analysis.columns import (
+    DELIVERED,
+    N_UNITS,
+    bases_of,
+    caps_of,
+    covariates_of,
+    delivered_part,
+    outcome_readings,
+)
 from uplift.analysis.looks import LookRule
-from uplift.checks import Check, warning
-from uplift.errors import DataError
+from uplift.analysis.waves import CUSTOMER, is_redrawn
+from uplift.checks import Check
 from uplift.experiment import CONTROL, Experiment
-from uplift.frames import frame_digest
+from uplift.frames import UNIT, frame_digest
+from uplift.inference.crossed import crossed
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.proportions import score
 from uplift.inference.ratios import ratio
-from uplift.inference.regression_adjustment import covariances_for, lin
-from uplift.metrics import Metric
-from uplift.outcomes import SMALL_ARM, metric_values, winsorising_cap
-from uplift.reading_rules import ReadingRules, as_told
+from uplift.inference.regression_adjustment import lin
+from uplift.outcomes import SMALL_ARM
+from uplift.reading_rules import ReadingRules
 from uplift.trial import features_of, join_outcomes
 
-Array = npt.NDArray[np.float64]
-Method = Literal["Welch", "Lin", "score", "by cluster", "ratio"]
+Method = Literal["Welch", "Lin", "score", "by cluster", "by customer", "ratio"]
 
-VALUE = "money: value"  # the outcome in currency
-REDEMPTION = "money: redemption cost"  # of the unit's own arm
-GROSS = "money: profit before contact cost"  # margin less redemption cost
-N_UNITS = "units"  # in a cluster
 RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
 
 
@@ -50,6 +60,10 @@ class Readings:
     assigned    units per arm as assigned; `randomised` counts clusters where those were drawn
     analysed    units per arm with outcomes
     rule        how this reading shares the error with others
+    strata      moments by stratum and arm, where units are weighed by stratum
+    segments    moments by segment column, value and arm
+    waves       moments by wave and arm, where there are several
+    customers   moments of customers, where they are drawn anew in every wave (`in_arm`)
     """
 
     moments: Mapping[str, Moments]
@@ -64,6 +78,16 @@ class Readings:
     data_digest: str
     checks: tuple[Check, ...]
     rule: LookRule = field(default_factory=LookRule)
+    strata: Mapping[str, ByArm] = field(default_factory=dict)
+    segments: Mapping[str, Mapping[str, ByArm]] = field(default_factory=dict)
+    waves: Mapping[str, ByArm] = field(default_factory=dict)
+    customers: Moments | None = None
+
+    def of(self, moments: ByArm) -> "Readings":
+        """The readings of some units only, e.g. of one segment."""
+        counts = {arm: round(cell.count) for arm, cell in moments.items()}
+        rule = replace(self.rule, before={})  # the looks before were of all units
+        return replace(self, moments=moments, analysed=counts, rule=rule, customers=None)
 
     @property
     def population(self) -> Moments:
@@ -73,6 +97,8 @@ class Readings:
 
     def method(self, reading: str, treatment: str, *, proportion: bool = False) -> Method:
         """How this comparison is estimated: by the design first, then by what the data allow."""
+        if self.customers is not None:
+            return "by customer"
         if self.clustered:
             return "by cluster"
         if reading in self.bases:
@@ -113,6 +139,12 @@ class Readings:
         """The estimate as if this were the only reading."""
         arms = (self.moments[treatment], self.moments[control])
         level = confidence
+        if method == "by customer" and self.customers is not None:
+            base = self.bases.get(reading, N_UNITS)
+            first, second = (
+                (in_arm(reading, arm), in_arm(base, arm)) for arm in (treatment, control)
+            )
+            return crossed(self.customers, treatment=first, control=second, confidence=level)
         if method in ("by cluster", "ratio"):
             base = self.bases.get(reading, N_UNITS)
             return ratio(*arms, numerator=reading, denominator=base, confidence=level)
@@ -137,29 +169,43 @@ def read(
     *,
     rules: ReadingRules,
     look: LookRule,
+    delivered: pd.Series | None = None,
 ) -> Readings:
     """Join, count and reduce to moments; refuses what cannot be analysed at all.
 
-    assigned  checked, and without what the rules leave out of it
+    assigned   checked, and without what the rules leave out of it
+    delivered  by unit, 1 when a contact arrived; None when that is not known
     """
     joined, notices = join_outcomes(experiment, assigned, outcomes, rules=rules)
     everyone = assigned if rules.missing == "drop" else joined
-    known, trimming = as_told(customers, what="customers", rules=rules)
     analysed = _counts(joined["arm"], experiment)
     caps = caps_of(experiment, joined)
     cost = joined["arm"].map(dict(experiment.economics.redemption_cost))
     readings = outcome_readings(
         experiment, joined, caps, redemption_cost=np.asarray(cost, dtype=np.float64)
     )
-    adjusting, more = covariates_of(experiment, joined["unit"], known)
+    if delivered is not None and experiment.cluster is None:
+        reached = joined[UNIT].map(delivered).to_numpy(np.float64)
+        key = experiment.primary.key
+        readings |= {DELIVERED: reached, delivered_part(key): readings[key] * reached}
+    features = features_of(joined[CUSTOMER if CUSTOMER in joined.columns else UNIT], customers)
+    adjusting, more = covariates_of(experiment, features)
+    groups = groups_of(experiment, joined, features)
     frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
     clustered = experiment.cluster is not None
     if clustered:
-        moments = _cluster_moments(experiment, frame, joined["cluster"], list(readings))
+        cells = cluster_cells(experiment, frame, joined["cluster"], list(readings), groups)
     else:
-        moments = _unit_moments(experiment, frame, list(readings), adjusting)
+        cells = unit_cells(experiment, frame, list(readings), adjusting, groups)
+    drawn = joined["cluster"] if clustered else joined.get(CUSTOMER)
     return Readings(
-        moments={arm: moments[arm] for arm in experiment.arm_names},
+        moments=cells.arms,
+        strata=cells.strata,
+        segments=cells.segments,
+        waves=cells.waves,
+        customers=crossed_moments(experiment, frame, drawn, list(readings))
+        if is_redrawn(experiment) and drawn is not None
+        else None,
         covariates={} if clustered else adjusting.by_reading,
         bases=bases_of(experiment),
         caps=caps,
@@ -169,170 +215,9 @@ def read(
         clustered=clustered,
         confidence=experiment.analysis.confidence,
         data_digest=frame_digest(joined),
-        checks=(*notices, *trimming, *more),
+        checks=(*notices, *more),
         rule=look,
     )
-
-
-def base_of(key: str) -> str:
-    """The reading that a ratio is divided by."""
-    return f"{key} denominator"
-
-
-def bases_of(experiment: Experiment) -> dict[str, str]:
-    """By metric key of every ratio: the reading that it is divided by."""
-    return {m.key: base_of(m.key) for m in experiment.all_metrics if m.denominator is not None}
-
-
-def pairs_needed(
-    experiment: Experiment, readings: Sequence[str], adjusting: "Adjusting"
-) -> list[tuple[str, str]]:
-    """The covariances that the estimates need: with covariates, ratios' bases, cluster sizes."""
-    pairs = list(bases_of(experiment).items())
-    if experiment.cluster is not None:
-        return [*pairs, *((reading, N_UNITS) for reading in readings)]
-    return pairs + [
-        pair
-        for reading, covariates in adjusting.by_reading.items()
-        if reading in readings
-        for pair in covariances_for([reading], covariates)
-    ]
-
-
-@dataclass(frozen=True)
-class Adjusting:
-    """Covariate columns, and which of them go with which reading."""
-
-    columns: Mapping[str, Array]
-    by_reading: Mapping[str, tuple[str, ...]]
-
-
-NO_COVARIATES = Adjusting({}, {})
-
-
-def outcome_readings(
-    experiment: Experiment,
-    joined: pd.DataFrame,
-    caps: Mapping[str, float],
-    *,
-    redemption_cost: Array,
-) -> dict[str, Array]:
-    """Every reading of each unit, (n_units,), from its outcome columns.
-
-    redemption_cost  (n_units,)  of a redemption in the unit's own arm
-    """
-    readings = {metric.key: metric_values(metric, joined) for metric in experiment.all_metrics}
-    readings |= {winsorised(key): np.clip(readings[key], -cap, cap) for key, cap in caps.items()}
-    for metric in experiment.all_metrics:
-        if metric.denominator is not None:
-            readings[base_of(metric.key)] = joined[metric.denominator].to_numpy(np.float64)
-    economics = experiment.economics
-    value = joined[economics.value_outcome].to_numpy(np.float64)
-    redemption = np.zeros(len(joined))
-    if economics.redemption_outcome is not None:
-        redemption = redemption_cost * joined[economics.redemption_outcome].to_numpy(np.float64)
-    gross = economics.margin_rate * value - redemption
-    return readings | {VALUE: value, REDEMPTION: redemption, GROSS: gross}
-
-
-def winsorised(key: str) -> str:
-    """The reading of a metric with its one dominating unit cut to the next largest."""
-    return f"{key} winsorised"
-
-
-def caps_of(experiment: Experiment, joined: pd.DataFrame) -> dict[str, float]:
-    """By metric key, where one unit holds most of it: the next largest magnitude."""
-    found = {
-        metric.key: winsorising_cap(metric, metric_values(metric, joined))
-        for metric in experiment.all_metrics
-        if metric.kind != "ratio"
-    }
-    return {key: cap for key, cap in found.items() if cap is not None}
-
-
-def covariates_of(
-    experiment: Experiment, units: pd.Series, customers: Any
-) -> tuple[Adjusting, list[Check]]:
-    """The covariates of the units, and a warning for each that cannot be used as planned."""
-    features = features_of(units, customers)
-    columns: dict[str, Array] = {}
-    by_reading: dict[str, tuple[str, ...]] = {}
-    checks: list[Check] = []
-    for metric in experiment.all_metrics:
-        name = metric.covariate
-        if name is None:
-            continue
-        why = _why_unadjusted(experiment, metric, known=name in features.columns)
-        if why is not None:
-            checks.append(_unadjusted(metric.key, name, why))
-            continue
-        made = _covariate_columns(features[name], name)
-        if len(made) > 1 and not set(made) <= set(columns):
-            checks.append(_partly_missing(name, made))
-        columns |= made
-        by_reading |= dict.fromkeys((metric.key, winsorised(metric.key)), tuple(made))
-        if metric.column == experiment.money.value and GROSS not in by_reading:
-            by_reading |= dict.fromkeys((VALUE, REDEMPTION, GROSS), tuple(made))
-    return Adjusting(columns, by_reading), checks
-
-
-def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
-    """The covariate with its gaps at the mean, and an indicator of the gaps if there are any."""
-    if not pd.api.types.is_numeric_dtype(values.dtype):
-        raise DataError(
-            f"customers: covariate {name!r} must hold numbers, but is {values.dtype}. "
-            "Give the pre-period value of the metric.",
-            code="COVARIATE_NOT_NUMERIC",
-            column=name,
-        )
-    numbers = values.to_numpy(np.float64, na_value=np.nan)
-    if np.isinf(numbers).any():
-        raise DataError(
-            f"customers: covariate {name!r} is infinite in {int(np.isinf(numbers).sum())} row(s). "
-            "Repair the source.",
-            code="FEATURE_NOT_FINITE",
-            column=name,
-            count=int(np.isinf(numbers).sum()),
-        )
-    gaps = np.isnan(numbers)
-    if not gaps.any():
-        return {f"covariate {name}": numbers}
-    middle = float(numbers[~gaps].mean()) if not gaps.all() else 0.0
-    return {
-        f"covariate {name}": np.where(gaps, middle, numbers),
-        f"covariate {name} is missing": gaps.astype(np.float64),
-    }
-
-
-def _unit_moments(
-    experiment: Experiment, frame: pd.DataFrame, readings: Sequence[str], adjusting: Adjusting
-) -> dict[str, Moments]:
-    pairs = pairs_needed(experiment, readings, adjusting)
-    table = aggregate(
-        frame, by=("arm",), columns=[*readings, *adjusting.columns], covariances=pairs
-    )
-    return {key["arm"]: cell for key, cell in table.cells()}
-
-
-def _cluster_moments(
-    experiment: Experiment, frame: pd.DataFrame, cluster: pd.Series, readings: Sequence[str]
-) -> dict[str, Moments]:
-    grouped = frame.groupby(cluster.to_numpy(), sort=True)
-    torn = int((grouped["arm"].nunique() > 1).sum())
-    if torn:
-        raise DataError(
-            f"assignment: {torn} cluster(s) have units in more than one arm, though clusters were "
-            "randomised. Use the assignment this experiment made.",
-            code="CLUSTER_TWO_ARMS",
-            column="cluster",
-            count=torn,
-        )
-    totals = grouped[list(readings)].sum()
-    totals[N_UNITS] = grouped.size().astype(np.float64)
-    totals["arm"] = grouped["arm"].first()
-    pairs = pairs_needed(experiment, readings, NO_COVARIATES)
-    table = aggregate(totals, by=("arm",), columns=[*readings, N_UNITS], covariances=pairs)
-    return {key["arm"]: cell for key, cell in table.cells()}
 
 
 def _counts(arms: pd.Series, experiment: Experiment) -> dict[str, int]:
@@ -350,26 +235,3 @@ def _randomised(assignment: pd.DataFrame, experiment: Experiment) -> dict[str, i
 def _rare(arm: Moments, reading: str) -> bool:
     events = arm.mean_of(reading) * arm.count
     return min(events, arm.count - events) < RARE_EVENTS
-
-
-def _why_unadjusted(experiment: Experiment, metric: Metric, *, known: bool) -> str | None:
-    if experiment.cluster is not None:
-        return "clusters were randomised, and adjustment by cluster is not available"
-    if metric.kind == "ratio":
-        return "a ratio is read without adjustment"
-    return None if known else f"the customer table has no column {metric.covariate!r}"
-
-
-def _unadjusted(metric: str, covariate: str, why: str) -> Check:
-    return warning(
-        "COVARIATE_UNUSED", value=covariate, remedy=f"{metric} is not adjusted, because {why}."
-    )
-
-
-def _partly_missing(name: str, columns: Mapping[str, Array]) -> Check:
-    share = float(list(columns.values())[1].mean())
-    return warning(
-        "COVARIATE_MISSING",
-        value=share,
-        remedy=f"{share:.1%} of units have no {name}; they keep the mean and an indicator.",
-    )
