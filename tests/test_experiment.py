@@ -148,7 +148,7 @@ def test_the_digest_notices_any_change_also_of_a_cited_metric():
         ("2017-07-03T08:00:00", "2017-10-29T02:30:00", "TIME_AMBIGUOUS", "clock change"),
         ("response_days: 28", "response_days: 0", "DEFINITION_INVALID", "response_days"),
         ("response_days: 28", "response_days: 14", "WINDOW_TOO_SHORT", "needs 28 days"),
-        ("timezone: Europe/Paris, ", "", "DEFINITION_INVALID", "timezone"),
+        ("timezone: Europe/Paris, ", "", "TIME_NAIVE", "timezone"),
         ("hypothesis: It pays.", "note: x", "DEFINITION_INVALID", "hypothesis"),
         ("owner: crm\n", "owner: crm\nbudget: 3\n", "DEFINITION_INVALID", "budget"),
     ],

@@ -7,7 +7,6 @@ Each is a file of its own that is never replaced, so nobody who has an arm is ev
     assignment_<wave>.parquet  a later wave, whole
 """
 
-import json
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +24,7 @@ from uplift.files import whole_file, write_text
 from uplift.frames import UNIT, read_frame, write_parquet
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
+from uplift.strict_json import parse_json
 
 FIRST = "assignment.parquet"
 
@@ -177,8 +177,8 @@ class Assigned:
 
     def _shares(self) -> list[Fraction]:
         """The share of the definition, and that of every ramp-up."""
-        reports = [json.loads(path.read_text(encoding="utf-8")) for path in self._ramps(".json")]
-        later = [Fraction(str(report["exposure_share"])) for report in reports]
+        reports = [parse_json(path.read_bytes(), name=path.name) for path in self._ramps(".json")]
+        later = [Fraction(str(report.content["exposure_share"])) for report in reports]
         return [self.experiment.assignment.exposure_share, *later]
 
     def _ramps(self, suffix: str) -> list[Path]:

@@ -36,6 +36,7 @@ from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE, Experiment, load_
 from uplift.export.export import export_wave, export_withdrawals
 from uplift.export.job import ExportOptions
 from uplift.export.report import ExportReport
+from uplift.export.suppression import is_suppression_list, listed_units
 from uplift.files import whole_file, write_text
 from uplift.frames import UNIT, read_frame, write_parquet
 from uplift.metrics import MetricCatalogue
@@ -150,7 +151,7 @@ class Campaign:
     def trial(self) -> Trial:
         """Assignment, outcomes and customers, joined and checked."""
         tables = (self._watched(), self.read("ingest"), self.read("customers"))
-        self._require_unchanged()
+        self.require_unchanged()
         return self._joined(*tables, rules=self.reading_rules)
 
     @property
@@ -383,7 +384,7 @@ class Campaign:
                reading of the same data is the same reading. Without a zone, in the experiment's
         """
         tables = (self.read("assign"), self.read("ingest"), self.read("customers"))
-        self._require_unchanged()
+        self.require_unchanged()
         schedule = self.experiment.schedule
         read_at = datetime.now(UTC) if as_of is None else schedule.moment(as_of)
         report = analyse(
@@ -544,6 +545,17 @@ class Campaign:
             return load_policy(file, experiment=self.experiment)
         return ContactPolicy.for_experiment(self.experiment)
 
+    def require_unchanged(self) -> None:
+        """Refuse a definition that was changed since it was sealed."""
+        entry = self.registry.entry(self.experiment.id)
+        if entry.state != "draft" and entry.digest != self.experiment.digest:
+            raise StateError(
+                f"{entry.id} was sealed with another definition ({entry.digest[:12]}…) than the "
+                f"file holds now ({self.experiment.digest[:12]}…). Restore the file, or register "
+                "the changed experiment under a new id.",
+                code="EXPERIMENT_FROZEN",
+            )
+
     def _assignments(self) -> list[pd.DataFrame]:
         """Every table of the assignment, when their bytes are still those that were fixed."""
         self._require_state("export", "assigned")
@@ -569,7 +581,10 @@ class Campaign:
 
     def _told(self, **tables: Any) -> tuple[dict[str, Any], tuple[Check, ...]]:
         """Tables by name, their ids trimmed where the rules say so, and what was trimmed."""
-        return all_as_told(ReadingRules(**self.rules), **tables)
+        own_form = {name: t for name, t in tables.items() if is_suppression_list(t)}
+        others = {name: t for name, t in tables.items() if name not in own_form}
+        told, notices = all_as_told(ReadingRules(**self.rules), **others)
+        return told | own_form, notices
 
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""
@@ -594,7 +609,7 @@ class Campaign:
         both = pd.concat(others, ignore_index=True).drop_duplicates() if others else None
         return Lists(
             excluded=None if both is None else both.to_frame("unit"),
-            suppressed=suppressed,
+            suppressed=None if suppressed is None else listed_units(suppressed, customers[UNIT]),
             contacts=contacts,
         )
 
@@ -698,15 +713,4 @@ class Campaign:
                 f"{needed}. Next: {NEXT_COMMAND[entry.state]}.",
                 code="STATE_ORDER",
             )
-        self._require_unchanged()
-
-    def _require_unchanged(self) -> None:
-        """Refuse a definition that was changed since it was sealed."""
-        entry = self.registry.entry(self.experiment.id)
-        if entry.state != "draft" and entry.digest != self.experiment.digest:
-            raise StateError(
-                f"{entry.id} was sealed with another definition ({entry.digest[:12]}…) than the "
-                f"file holds now ({self.experiment.digest[:12]}…). Restore the file, or register "
-                "the changed experiment under a new id.",
-                code="EXPERIMENT_FROZEN",
-            )
+        self.require_unchanged()

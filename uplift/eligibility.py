@@ -96,7 +96,7 @@ def eligible(
     suppressed: Any = None,
     as_of: datetime | None = None,
 ) -> Eligibility:
-    """Whether a campaign may contact a unit now, or as of a time in UTC. See `eligible_units`."""
+    """Whether a campaign may contact a unit now, or as of a time. See `eligible_units`."""
     table = eligible_units(
         [unit], campaign, root=root, wave=wave, suppressed=suppressed, as_of=as_of
     )
@@ -120,13 +120,15 @@ def eligible_units(
     wave        the one that has opened last, when not given
     suppressed  who asked not to be contacted: a suppression file as an export takes it (no older
                 than a day), or any table with `unit`
+    as_of       now, when not given; a time without a zone is in the campaign's
 
     Errors: those of ids, EXPERIMENT_UNKNOWN, ARTEFACT_UNKNOWN (not assigned yet), WAVE_UNKNOWN,
     FILE_CHECKSUM, SUPPRESSION_STALE.
     """
     asked = clean_units(pd.Series(list(units), name=UNIT, dtype="str"), what="units asked for")
-    registry, now = Registry(root), as_of or datetime.now(UTC)
+    registry = Registry(root)
     entry, experiment = registry.entry(campaign), registry.definition(campaign)
+    now = datetime.now(UTC) if as_of is None else experiment.schedule.moment(as_of)
     window = _window(experiment, wave, now)
     arm = _looked_up(asked, _assignment(registry, campaign, window.wave))
     flags = {
@@ -211,8 +213,9 @@ def _arms(path: Path) -> pd.DataFrame:
 def _looked_up(asked: pd.Series, assigned: pd.DataFrame) -> pd.Series:
     """Arm of each unit asked for; missing when it has none."""
     row = rows_by_id(asked, among=assigned[UNIT])
-    arms = assigned["arm"].astype("str").take(row).set_axis(asked.index)
-    return arms.where(row >= 0)
+    arms = pd.Series(index=asked.index, dtype="str")
+    arms[row >= 0] = assigned["arm"].astype("str").take(row[row >= 0]).to_numpy()
+    return arms
 
 
 def _absent(
@@ -225,9 +228,11 @@ def _absent(
     path = own or registry.artefact(experiment.id, "customers")
     customers = read_frame(path, what="customers")
     row = rows_by_id(units, among=customers[UNIT])
-    inside = (row >= 0) & in_audience(customers, experiment.audience)[row]
-    drawn_id = customers[experiment.cluster or UNIT].iloc[row]
-    outside = inside & ~in_its_layer(drawn_id.reset_index(drop=True), experiment)
+    inside, outside = np.zeros((2, len(units)), dtype=np.bool_)
+    known = np.flatnonzero(row >= 0)
+    inside[known] = in_audience(customers, experiment.audience)[row[known]]
+    drawn_id = customers[experiment.cluster or UNIT].iloc[row[known]].reset_index(drop=True)
+    outside[known] = inside[known] & ~in_its_layer(drawn_id, experiment)
     flags = {
         "not in the audience": ~inside,
         "outside the layer": outside,

@@ -3,43 +3,40 @@
 A time without a zone is meant in the experiment's. What a clock change skips or repeats is refused.
 """
 
+import contextlib
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.errors import DataError
+from uplift.errors import MAX_ROWS_SHOWN, DataError
 
 CLOCK_SKEW = timedelta(minutes=5)  # by which clocks of honest systems differ
+ZONE = r"(?:Z|[+-]\d{2}:?\d{2}(?::?\d{2})?)$"  # at the end of a time's text
+SHOWN = 40  # characters of a value that was found
 
 Times = npt.NDArray[np.datetime64]
 
 
 def times_in_zone(column: pd.Series, zone: str, *, what: str) -> pd.Series:
-    """Times in the experiment's zone; a time without a zone is meant in it."""
-    try:
-        if pd.api.types.is_numeric_dtype(column.dtype) and column.notna().any():
-            raise ValueError("a number")
-        times = pd.to_datetime(column, format=None if _is_time(column) else "ISO8601")
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{what}: column {column.name!r} must hold times such as 2017-07-03T09:00, but that "
-            f"cannot be read ({str(error).splitlines()[0][:80]}).",
-            code="TIME_INVALID",
-            column=str(column.name),
-        ) from None
+    """Times in the experiment's zone; a time without a zone is meant in it.
+
+    Errors: TIME_INVALID, TIME_NAIVE (some rows have a zone, some have none), TIME_AMBIGUOUS.
+    """
+    times = _times(column, what=what)
     if times.dt.tz is not None:
         return times.dt.tz_convert(zone)
-    try:
-        return times.dt.tz_localize(zone)
-    except ValueError:
-        raise DataError(
-            f"{what}: column {column.name!r} holds a time that a clock change in {zone} skips or "
-            "repeats. Give times in UTC.",
-            code="TIME_AMBIGUOUS",
-            column=str(column.name),
-        ) from None
+    local = times.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    _refuse(
+        (local.isna() & times.notna()).to_numpy(),
+        f"{what}: column {column.name!r} holds times that a clock change in {zone} skips or "
+        "repeats. Give times in UTC, or with their offset (…+02:00).",
+        code="TIME_AMBIGUOUS",
+        column=column,
+    )
+    return local
 
 
 def in_utc(times: pd.Series) -> Times:
@@ -51,6 +48,49 @@ def in_future(times: pd.Series, *, now: datetime) -> npt.NDArray[np.bool_]:
     """Whether each event is stamped later than now, beyond the skew of clocks. (n_rows,)."""
     limit = pd.Timestamp(now + CLOCK_SKEW)
     return np.asarray(times > limit, dtype=np.bool_)
+
+
+def _times(column: pd.Series, *, what: str) -> "pd.Series[pd.Timestamp]":
+    """A column as times, with a zone where its rows have one."""
+    expected = f"{what}: column {column.name!r} must hold times such as 2017-07-03T09:00"
+    if _is_time(column):
+        return column
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        _refuse(
+            column.notna().to_numpy(),
+            f"{expected}, found numbers. Write them as times.",
+            code="TIME_INVALID",
+            column=column,
+        )
+    with contextlib.suppress(ValueError, TypeError):  # one zone or none, as is usual
+        return pd.to_datetime(column, format="ISO8601")
+    times = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    wrong = (times.isna() & column.notna()).to_numpy()
+    shown = repr(column[wrong].iloc[0])[:SHOWN] if wrong.any() else ""
+    _refuse(wrong, f"{expected}, found {shown}. Repair it.", code="TIME_INVALID", column=column)
+    zoned = column.astype("str").str.contains(ZONE) | column.isna()
+    _refuse(
+        (~zoned).to_numpy(),
+        f"{what}: in column {column.name!r} some times have a zone and others have none. Write "
+        "all of them with one (…Z or …+02:00).",
+        code="TIME_NAIVE",
+        column=column,
+    )
+    return times
+
+
+def _refuse(
+    wrong: npt.NDArray[np.bool_], message: str, *, code: str, column: "pd.Series[Any]"
+) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        raise DataError(
+            f"{message} Found in {len(rows)} row(s), first: {rows[0] + 1}.",
+            code=code,
+            column=str(column.name),
+            count=len(rows),
+            rows=(rows[:MAX_ROWS_SHOWN] + 1).tolist(),
+        )
 
 
 def _is_time(column: pd.Series) -> bool:

@@ -24,7 +24,7 @@ from pydantic import (
 
 from uplift.economics import Economics
 from uplift.errors import DefinitionError
-from uplift.metrics import Definition, Metric, MetricCatalogue, Slug, resolve_metric
+from uplift.metrics import MAX_DAYS, Days, Definition, Metric, MetricCatalogue, Slug, resolve_metric
 from uplift.schedule import Schedule
 from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table, canonical_json, to_plain
@@ -214,7 +214,7 @@ class ContactCap(Definition):
     """At most so many contacts of a unit in a sliding window before the send."""
 
     max_contacts: int = Field(ge=0)
-    window_days: int = Field(ge=1)
+    window_days: Days
     channel: Slug | None = None  # all channels when not given
 
 
@@ -269,8 +269,8 @@ class Rotation(Definition):
     """
 
     cohorts: int = Field(ge=1)
-    every_days: int = Field(ge=1)
-    washout_days: int = Field(default=0, ge=0)
+    every_days: Days
+    washout_days: int = Field(default=0, ge=0, le=MAX_DAYS)
 
 
 Correction = Literal["holm", "hochberg", "bonferroni", "benjamini_hochberg", "benjamini_yekutieli"]

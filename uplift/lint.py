@@ -3,7 +3,6 @@
 Nothing is written. Every finding says what was found, what was required and what to do.
 """
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,16 +17,18 @@ import pandas as pd
 from uplift.checks import Check
 from uplift.errors import DataError, DefinitionError, UpliftError
 from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE, Experiment, load_experiment
-from uplift.frames import read_frame
-from uplift.metrics import Metric, MetricCatalogue
+from uplift.frames import UNIT, read_frame, require_unique
+from uplift.metrics import Metric, MetricCatalogue, require_id
 from uplift.objectives import FILE as OBJECTIVES_FILE
 from uplift.objectives import Objectives
 from uplift.registry.overlap import Overlap, circle_of, overlaps_among
 from uplift.registry.registry import Registry
+from uplift.registry.rows import Entry
 from uplift.registry.sealing import missing_parts
 from uplift.sizing.answers import GUARDRAIL, Answer
 from uplift.sizing.plan import design
 from uplift.sizing.result import Design
+from uplift.strict_json import parse_json
 from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table
 from uplift.violations import Document
@@ -85,7 +86,7 @@ def lint(
     """
     folder = Path(root)
     every = sorted(file.parent.name for file in folder.glob(f"*/{DEFINITION_FILE}"))
-    chosen = list(names) or every
+    chosen = [require_id(name) for name in names] or every
     found: list[Finding] = []
     loaded: dict[str, Experiment] = {}
     for name in dict.fromkeys([*every, *chosen]):
@@ -95,6 +96,8 @@ def lint(
             found += [Finding(name, _refused(error))] if name in chosen else []
     project = _Project(folder, tuple(loaded.values()))
     table = None if history is None else read_frame(history, what="history")
+    if table is not None:
+        require_unique(table[UNIT], what="history")
     for name in chosen:
         if name in loaded:
             document = read_yaml(folder / name / DEFINITION_FILE)
@@ -114,9 +117,9 @@ class _Project:
     experiments: tuple[Experiment, ...]
 
     @cached_property
-    def registered(self) -> dict[str, str]:
-        """State of every registered experiment, by id."""
-        return {entry.id: entry.state for entry in Registry(self.folder).experiments().rows}
+    def registered(self) -> dict[str, Entry]:
+        """Every registered experiment, by id."""
+        return {entry.id: entry for entry in Registry(self.folder).experiments().rows}
 
     @cached_property
     def sealed_metrics(self) -> dict[str, Metric]:
@@ -139,10 +142,15 @@ class _Project:
         """Whether an experiment is registered here, or stands in the folder."""
         return experiment_id in self.registered or experiment_id in {e.id for e in self.experiments}
 
+    def state(self, experiment_id: str) -> str:
+        """State of an experiment; what is not registered is a draft."""
+        entry = self.registered.get(experiment_id)
+        return "draft" if entry is None else entry.state
+
     def undecided(self) -> tuple[Experiment, ...]:
         """Experiments that run or are to run."""
         over = ("read", "decided", "archived")
-        return tuple(e for e in self.experiments if self.registered.get(e.id) not in over)
+        return tuple(e for e in self.experiments if self.state(e.id) not in over)
 
 
 def _located(check: Check, document: Document, key: tuple[str, ...]) -> Check:
@@ -155,6 +163,7 @@ def _checks(
     project: _Project, experiment: Experiment, history: pd.DataFrame | None, n_units: int | None
 ) -> Iterator[tuple[tuple[str, ...], Check]]:
     """Every check of one definition, held or not, with the key it is about."""
+    yield (), _frozen(project, experiment)
     yield ("objective",), _orphan(project, experiment)
     yield from ((("schedule",), check) for check in _windows(experiment))
     yield from ((("analysis", "looks_days"), check) for check in _looks(experiment))
@@ -162,7 +171,7 @@ def _checks(
     yield ("assignment", "excludes"), _excludes(experiment, project)
     yield ("parent",), _parent(experiment, project)
     yield ("metrics",), _same_metrics(project, experiment)
-    if project.registered.get(experiment.id, "draft") == "draft":
+    if project.state(experiment.id) == "draft":
         yield (), _complete(experiment)
     if history is not None:
         yield from ((("metrics",), check) for check in _caps(experiment, history))
@@ -174,15 +183,37 @@ def _design(
 ) -> Iterator[Check]:
     """Power by the figures given; without any, for as many units as the last design had."""
     file = project.folder / experiment.id / DESIGN_FILE
-    if history is None and n_units is None and file.is_file():
-        made = json.loads(file.read_text(encoding="utf-8"))
-        n_units = made["n_units"] if made["digest"] == experiment.digest else None
     try:
+        if history is None and n_units is None and file.is_file():
+            n_units = _designed_units(file, experiment)
         planned = design(experiment, history, n_units=n_units)
     except (DefinitionError, DataError) as error:
         yield _unknown_power(error)
         return
     yield from _powers(experiment, planned)
+
+
+def _designed_units(file: Path, experiment: Experiment) -> int | None:
+    """Units of the last design, if it was made for this definition. Errors: JSON_INVALID."""
+    made = parse_json(file.read_bytes(), name=file.name).content
+    if not isinstance(made, dict) or made.get("digest") != experiment.digest:
+        return None
+    found = made.get("n_units")
+    return found if isinstance(found, int) else None
+
+
+def _frozen(project: _Project, experiment: Experiment) -> Check:
+    """A sealed definition is what it was when it was sealed."""
+    known = project.registered.get(experiment.id)
+    draft = project.state(experiment.id) == "draft"
+    same = draft or known is None or known.digest == experiment.digest
+    return Check(
+        "frozen",
+        passed=same,
+        remedy="It was sealed with another definition than the file holds now. Restore the file, "
+        "record an amendment, or give the changed experiment a new id.",
+        code="EXPERIMENT_FROZEN",
+    )
 
 
 def _orphan(project: _Project, experiment: Experiment) -> Check:

@@ -25,6 +25,7 @@ from uplift.errors import DefinitionError
 from uplift.strict_yaml import read_yaml
 from uplift.violations import DefinitionLike, Document, definition_error, validate
 
+MAX_DAYS = 36_500  # a century: what is longer is a slip of the pen
 SLUG = re.compile(r"^[a-z][a-z0-9_]{0,62}\Z")  # \Z: `$` would let a line break through
 
 
@@ -55,6 +56,9 @@ Slug = Annotated[
     AfterValidator(check_slug),
     WithJsonSchema({"type": "string", "pattern": r"^[a-z][a-z0-9_]{0,62}$"}),
 ]
+
+
+Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
 class Definition(BaseModel):
@@ -103,7 +107,7 @@ class Metric(Definition):
     kind: Literal["mean", "proportion", "ratio"] = "mean"
     denominator: Slug | None = None
     unit: str
-    window_days: int = Field(ge=1)
+    window_days: Days
     direction: Literal["up", "down"] = "up"
     cap: float | None = Field(default=None, gt=0)
     covariate: Slug | None = None

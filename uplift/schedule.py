@@ -3,18 +3,20 @@
 Local times are read in the schedule's zone; everything computed from them is in UTC.
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from uplift.errors import DefinitionError
-from uplift.metrics import Definition, Slug
+from uplift.metrics import Days, Definition, Slug
 from uplift.violations import DefinitionLike
 
 ONLY_WAVE = "send"  # the one wave of an experiment that declares none
+YEARS = range(1900, 2201)  # dates outside are slips of the pen, and some have no UTC time
 
 
 class Wave(Definition):
@@ -26,7 +28,7 @@ class Wave(Definition):
 
     name: Slug
     starts_at: datetime
-    response_days: int | None = Field(default=None, ge=1)
+    response_days: Days | None = None
     draw: Literal["sticky", "redrawn"] = "sticky"
 
 
@@ -49,14 +51,32 @@ class Schedule(Definition):
 
     starts_at: datetime
     timezone: str
-    response_days: Annotated[int, Field(ge=1)]
+    response_days: Days
     ends_at: datetime | None = None
     waves: tuple[Wave, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_a_zone(cls, given: Any) -> Any:
+        """A time without a zone means nothing where no zone is stated."""
+        start = given.get("starts_at") if isinstance(given, dict) else None
+        if start is not None and given.get("timezone") is None and not _has_zone(start):
+            raise DefinitionLike(
+                f"starts_at is {str(start)[:40]!r}, without a time zone, and the schedule states "
+                "none. Write `timezone: Europe/Paris`, the zone that its times are meant in.",
+                code="TIME_NAIVE",
+            )
+        return given
 
     @model_validator(mode="after")
     def _clear(self) -> "Schedule":
         zone = _zone(self.timezone)
         for local in (self.starts_at, self.ends_at, *(wave.starts_at for wave in self.waves)):
+            if local is not None and local.year not in YEARS:
+                raise DefinitionLike(
+                    f"{local} is not in the years {YEARS[0]} to {YEARS[-1]}. Correct the date.",
+                    code="TIME_INVALID",
+                )
             if local is not None and local.tzinfo is None and _is_ambiguous(local, zone):
                 raise DefinitionLike(
                     f"{local} is skipped or repeated by a clock change in {self.timezone}. "
@@ -121,20 +141,48 @@ class Schedule(Definition):
     def moment(self, given: str | date | datetime) -> datetime:
         """A time in UTC; without a zone it is the schedule's, and a day is its first moment.
 
-        Errors: TIME_INVALID for text that is neither a date nor a time.
+        Errors: TIME_INVALID for text that is neither a date nor a time; TIME_AMBIGUOUS for a time
+        that a clock change skips, or repeats and `fold` does not say which one is meant.
         """
-        try:
-            when = datetime.fromisoformat(given) if isinstance(given, str) else given
-        except ValueError:
-            raise DefinitionError(
-                f"A date or a time such as 2017-08-01T09:00 is expected, got {given!r}.",
-                code="TIME_INVALID",
-            ) from None
+        when, zone = _read(given), ZoneInfo(self.timezone)
         if not isinstance(when, datetime):
-            when = datetime.combine(when, time())
+            return datetime.combine(when, time(), tzinfo=zone).astimezone(UTC)
         if when.tzinfo is None:
-            when = when.replace(tzinfo=ZoneInfo(self.timezone))
+            if _is_ambiguous(when, zone) and not (when.fold and _is_repeated(when, zone)):
+                raise DefinitionError(
+                    f"{when} is skipped or repeated by a clock change in {self.timezone}. Write "
+                    "its offset from UTC (…+02:00).",
+                    code="TIME_AMBIGUOUS",
+                )
+            when = when.replace(tzinfo=zone)
         return when.astimezone(UTC)
+
+
+def _read(given: str | date | datetime) -> date | datetime:
+    """A day or a time. Errors: TIME_INVALID."""
+    when: date | datetime | None = None
+    if not isinstance(given, str):
+        when = given
+    else:
+        for reader in (date.fromisoformat, datetime.fromisoformat):
+            with contextlib.suppress(ValueError):
+                when = when or reader(given)
+    if when is None or when.year not in YEARS:
+        raise DefinitionError(
+            f"A date or a time such as 2017-08-01T09:00 is expected, got {given!r:.60}.",
+            code="TIME_INVALID",
+        )
+    return when
+
+
+def _has_zone(given: Any) -> bool:
+    """Whether a time, or the text of one, has a zone; what is no time has none to miss."""
+    if isinstance(given, str):
+        try:
+            given = datetime.fromisoformat(given)
+        except ValueError:
+            return True
+    return getattr(given, "tzinfo", None) is not None
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -149,5 +197,17 @@ def _zone(name: str) -> ZoneInfo:
 
 def _is_ambiguous(local: datetime, zone: ZoneInfo) -> bool:
     """Whether a clock change skips or repeats this local time."""
-    first, second = local.replace(tzinfo=zone, fold=0), local.replace(tzinfo=zone, fold=1)
-    return first.utcoffset() != second.utcoffset()
+    first, second = _offsets(local, zone)
+    return first != second
+
+
+def _is_repeated(local: datetime, zone: ZoneInfo) -> bool:
+    """Whether a clock change lets this local time happen twice."""
+    first, second = _offsets(local, zone)
+    return first > second
+
+
+def _offsets(local: datetime, zone: ZoneInfo) -> tuple[timedelta, timedelta]:
+    """Offset from UTC before and after a clock change; twice the same where there is none."""
+    first, second = (local.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    return first or timedelta(), second or timedelta()

@@ -16,6 +16,7 @@ from uplift.violations import Document, Path_, fault
 
 MAX_BYTES = 1_000_000  # a definition is written by a person
 MAX_DEPTH = 20
+INT_LIMIT = 2**63  # databases and arrays keep whole numbers in 64 bits with sign
 AMBIGUOUS_WORD = re.compile(r"^(yes|no|on|off|y|n)$", re.IGNORECASE)
 LEADING_ZERO = re.compile(r"^[-+]?0\d")
 NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -139,7 +140,7 @@ def _build_scalar(node: yaml.Node, line: int, name: str) -> Any:
         for what in _two_meanings(node):
             raise fault(name, line, "YAML_AMBIGUOUS", what)
     try:
-        return yaml.SafeLoader("").construct_object(node, deep=True)
+        value = yaml.SafeLoader("").construct_object(node, deep=True)
     except ValueError as error:  # 2017-13-01, or a number of thousands of digits
         raise fault(
             name,
@@ -148,6 +149,14 @@ def _build_scalar(node: yaml.Node, line: int, name: str) -> Any:
             f"{node.value[:40]!r} looks like a date or a number and is none ({error}). "
             "Correct it, or quote it.",
         ) from error
+    if isinstance(value, int) and not -INT_LIMIT <= value < INT_LIMIT:
+        raise fault(
+            name,
+            line,
+            "VALUE_RANGE",
+            f"{node.value[:40]} is a whole number beyond 64 bits. Write a smaller one.",
+        )
+    return value
 
 
 def _two_meanings(node: yaml.Node) -> Iterator[str]:

@@ -231,10 +231,11 @@ def test_only_files_of_the_folder_are_recorded_under_plain_names(sealed, name, p
     assert refused.value.code == code
 
 
-def test_a_name_that_looks_like_sql_is_an_unknown_experiment(sealed):
-    with pytest.raises(StateError) as error:
-        sealed.state("x'; drop table experiments;--")
-    assert error.value.code == "EXPERIMENT_UNKNOWN"
+@pytest.mark.parametrize("name", ["x'; drop table experiments;--", "../etc", "half\udc80", ""])
+def test_a_name_that_is_no_id_is_refused_before_anything_is_looked_up(sealed, name):
+    with pytest.raises(DefinitionError) as error:
+        sealed.state(name)
+    assert error.value.code == "NAME_INVALID"
     assert sealed.state(ID) == "sealed"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.errors import DataError
+from uplift.errors import MAX_ROWS_SHOWN, DataError
 from uplift.event_times import in_utc, times_in_zone
 from uplift.experiment import ContactCap, Experiment
 from uplift.frames import UNIT, read_frame, rows_by_id
@@ -38,7 +38,8 @@ def below_caps(
     contacts  `unit` and `sent_at`; `channel` where a cap names one; bounced ones (`status`) do not
               count; those of this experiment (`campaign`) are taken from `earlier` instead
     earlier   assignments of this experiment's earlier waves; `campaign` is needed with it
-    Errors: CONTACTS_MISSING, COLUMN_MISSING, TIME_INVALID, TIME_AMBIGUOUS and those of ids.
+    Errors: CONTACTS_MISSING, COLUMN_MISSING, TIME_INVALID, TIME_NAIVE, TIME_AMBIGUOUS,
+    EXPOSED_UNASSIGNED (contacted by this experiment without having an arm) and those of ids.
     """
     caps = experiment.assignment.contact_caps
     if contacts is None:
@@ -47,7 +48,7 @@ def below_caps(
             "table with `unit` and `sent_at`; an empty one when there were none.",
             code="CONTACTS_MISSING",
         )
-    sent = _contacts(contacts, experiment, own_too=earlier is None)
+    sent = _contacts(contacts, experiment, earlier)
     own = _sends(earlier[[UNIT, "assigned_at"]], experiment) if earlier is not None else None
     below = np.ones(len(units), dtype=np.bool_)
     for cap in caps:
@@ -59,18 +60,43 @@ def below_caps(
     return below
 
 
-def _contacts(contacts: Any, experiment: Experiment, *, own_too: bool) -> pd.DataFrame:
+def require_contacts(contacts: Any) -> None:
+    """Refuse a table that is not one of contacts, also where no cap asks for it. Errors: of ids."""
+    read_frame(contacts, what="contacts", require=[SENT_AT])
+
+
+def _contacts(contacts: Any, experiment: Experiment, earlier: pd.DataFrame | None) -> pd.DataFrame:
     """The contacts that count: unit, time in UTC, channel."""
     by_channel = any(cap.channel for cap in experiment.assignment.contact_caps)
-    needed = [SENT_AT, *([CHANNEL] if by_channel else []), *([] if own_too else [CAMPAIGN])]
+    needed = [SENT_AT, *([CHANNEL] if by_channel else []), *([CAMPAIGN] * (earlier is not None))]
     table = read_frame(contacts, what="contacts", require=needed)
     counts = np.ones(len(table), dtype=np.bool_)
-    if not own_too:
-        counts &= (table[CAMPAIGN] != experiment.id).to_numpy(dtype=np.bool_)
     if STATUS in table.columns:
         counts &= (table[STATUS] != NOT_ARRIVED).to_numpy(dtype=np.bool_)
+    if earlier is not None:
+        own = (table[CAMPAIGN] == experiment.id).to_numpy(dtype=np.bool_)
+        _refuse_unassigned(table[UNIT], own & counts, earlier, experiment_id=experiment.id)
+        counts &= ~own
     kept = [UNIT, SENT_AT, *([CHANNEL] if by_channel else [])]
     return _sends(table.loc[counts, kept], experiment)
+
+
+def _refuse_unassigned(
+    units: pd.Series, own: Mask, earlier: pd.DataFrame, *, experiment_id: str
+) -> None:
+    """Refuse contacts by the experiment itself of units that have no arm."""
+    wrong = np.flatnonzero(own & (rows_by_id(units, among=earlier[UNIT]) < 0))
+    if len(wrong):
+        count = int(units.iloc[wrong].nunique())
+        raise DataError(
+            f"contacts: {count} customer(s) were contacted by {experiment_id} and have no "
+            "assignment. They are never counted as control: give the whole earlier assignment, or "
+            "find out who else sent to them.",
+            code="EXPOSED_UNASSIGNED",
+            column=UNIT,
+            count=count,
+            rows=(wrong[:MAX_ROWS_SHOWN] + 1).tolist(),
+        )
 
 
 def _sends(table: pd.DataFrame, experiment: Experiment) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.assignment.caps import below_caps
+from uplift.assignment.caps import below_caps, require_contacts
 from uplift.assignment.hashing import in_its_layer, is_exposed
 from uplift.audience import eligible
 from uplift.errors import DataError, DefinitionError
@@ -88,6 +88,8 @@ def select(
     share = exposure_of(experiment, exposure_share)
     earlier = _earlier(experiment, lists.earlier)
     table = distinct_customers(customers, cluster=experiment.cluster)
+    if lists.contacts is not None and not experiment.assignment.contact_caps:
+        require_contacts(lists.contacts)
     steps = [Step("customers", len(table))]
     for name, asked, keep in _rules(experiment, lists, earlier, window, share):
         if asked:

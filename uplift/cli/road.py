@@ -147,7 +147,8 @@ def assign(
         typer.Option(help="Experiment whose control is left out, beside those it excludes itself."),
     ] = None,
     suppressed: Annotated[
-        Path | None, typer.Option(help="Units that must not be contacted.")
+        Path | None,
+        typer.Option(help="Who must not be contacted: a suppression list, or any table of `unit`."),
     ] = None,
     contacts: Annotated[Path | None, typer.Option(help="Contacts so far, for the caps.")] = None,
     wave: Annotated[str | None, typer.Option(help="A later wave of the schedule.")] = None,
@@ -379,5 +380,7 @@ def status(name: Name, root: Root = HERE, as_json: Json = False) -> int:
 
     Example: `uplift status spring_voucher`
     """
-    show(campaign_of(name, root).registry.history(name), as_json=as_json)
+    registry = campaign_of(name, root).registry
+    registry.entry(name)  # an unknown one has no history either
+    show(registry.history(name), as_json=as_json)
     return 0

@@ -7,7 +7,7 @@ import pandas as pd
 
 from uplift.errors import StateError
 from uplift.export import files
-from uplift.export.folder import clear_staging, stage
+from uplift.export.folder import clear_staging, require_whole, stage
 from uplift.export.gate import Gate, open_gate
 from uplift.export.job import (
     DELTA,
@@ -39,6 +39,7 @@ def decide_deltas(job: Job, waves: Sequence[str], units: pd.Series) -> Decided:
         for wave in waves:
             clear_staging(job.folder, wave, keep=ids_of(ledger.batches(wave)))
             for batch in lists_of(ledger, wave, channels):
+                require_whole(job.folder, batch)
                 answer.append(_delta_of(job, ledger, gate, batch))
         if not answer:
             raise StateError(

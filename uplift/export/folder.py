@@ -99,6 +99,18 @@ def require_published(root: Path, batch: Batch) -> Path:
     return folder
 
 
+def require_whole(root: Path, batch: Batch) -> None:
+    """Refuse a batch whose files are not there as recorded, published or about to be.
+
+    Errors: EXPORT_MISSING, FILE_CHECKSUM.
+    """
+    staging = staging_of(root, batch)
+    if staging.exists():
+        require_batch(staging, batch)
+    else:
+        require_published(root, batch)
+
+
 def require_batch(folder: Path, batch: Batch) -> None:
     """Refuse a folder whose manifest is not the one recorded."""
     found = file_digest(folder / MANIFEST)

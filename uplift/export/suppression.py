@@ -33,7 +33,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uplift.errors import DataError
+from uplift.errors import DataError, DefinitionError
 from uplift.frames import UNIT, clean_units, read_frame, rows_by_id
 from uplift.metrics import SLUG
 
@@ -42,8 +42,10 @@ HASHED = "unit_hmac"
 KNOWN = frozenset({UNIT, HASHED, "channel", "since"})
 ALL_CHANNELS = ""
 MAX_AGE_HOURS = 24.0  # an opt-out must be kept at once: a list of yesterday is the oldest trusted
+OLDEST_HOURS = 366 * 24
 EXPECTED_MATCHES = 10  # with so many expected, none by chance has a probability below 0.00005
 CLOCK_SKEW = timedelta(minutes=5)
+EMPTY = "An empty list is more often a failed export than nobody's wish"
 HEX_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 HEAD = re.compile(r"#\s*generated_at:\s*([^,\s]+)\s*(?:,\s*rows:\s*(\d+)\s*)?\Z")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -121,11 +123,17 @@ def read_suppression(source: Any, *, as_of: datetime, max_age_hours: float) -> S
 
     source  path of a CSV or parquet file, or `suppression_of(table, generated_at=…)`
     Errors: SUPPRESSION_STALE when it is missing, empty, too old, cut short or of an unknown form;
-    those of ids (ID_MISSING, …).
+    those of ids (ID_MISSING, …); ARGUMENT_INVALID for an age that is none.
     """
+    if not 0 < max_age_hours <= OLDEST_HOURS:  # also what is no number
+        raise DefinitionError(
+            f"the age of a suppression list is limited by hours above 0 and at most {OLDEST_HOURS} "
+            f"(a year), got {max_age_hours:g}. Usual: {MAX_AGE_HOURS:g}.",
+            code="ARGUMENT_INVALID",
+        )
     found = source if isinstance(source, Suppression) else _read(source)
     if found.n_rows == 0:
-        raise _stale("is empty", "An empty list is more often a failed export than nobody's wish")
+        raise _stale("is empty", EMPTY)
     age = as_of - found.generated_at
     if age > timedelta(hours=max_age_hours):
         raise _stale(
@@ -138,6 +146,40 @@ def read_suppression(source: Any, *, as_of: datetime, max_age_hours: float) -> S
             "A clock is wrong",
         )
     return found
+
+
+def is_suppression_list(source: Any) -> bool:
+    """Whether a table comes in the form of a suppression list, which says when it was made."""
+    if isinstance(source, Suppression):
+        return True
+    if not isinstance(source, str | Path) or not Path(source).is_file():
+        return False
+    if Path(source).suffix == ".parquet":
+        try:
+            return b"generated_at" in (pq.read_schema(source).metadata or {})
+        except (pa.ArrowInvalid, OSError):
+            return False
+    with Path(source).open("rb") as file:
+        return file.read(4).removeprefix(BYTE_ORDER_MARK).startswith(b"#")
+
+
+def listed_units(source: Any, units: pd.Series) -> pd.DataFrame:
+    """Those of the units that a list names, for a draw: any row counts, whatever its channel.
+
+    source  a suppression list of any age, for the export looks at that; or any table with `unit`
+    Errors: SUPPRESSION_STALE when it is empty or of an unknown form; SUPPRESSION_NO_MATCH.
+    """
+    if not is_suppression_list(source):
+        table = read_frame(source, what="suppressed units")[[UNIT]]
+        if table.empty:
+            raise _stale("is empty", "Leave it out where nobody is suppressed")
+        return table
+    found = source if isinstance(source, Suppression) else _read(source)
+    if found.n_rows == 0:
+        raise _stale("is empty", EMPTY)
+    places = found.matches(units)["place"].unique()
+    require_matches(found, units, matched=len(places), runs=())
+    return units.iloc[places].to_frame(UNIT)
 
 
 def _read(source: Any) -> Suppression:

@@ -184,7 +184,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     _inside(path.parent, path.name)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: nested without end
         raise DataError(
             f"{path.name} is not valid JSON ({error}). Restore it, or train again.",
             code="JSON_INVALID",

@@ -6,7 +6,6 @@ recorded as an amendment, which every later report shows.
 
 import getpass
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -47,6 +46,7 @@ from uplift.registry.states import position, require_decision, require_next
 from uplift.registry.tables import amendments, artefacts, experiments
 from uplift.registry.trail import AuditRow, Change, History, append, read_trail
 from uplift.registry.verification import verify
+from uplift.strict_json import parse_json
 
 Paths = Mapping[str, str | Path]
 Payload = Mapping[str, Any]
@@ -517,7 +517,7 @@ def _design_digest(experiment: Experiment, design: Any) -> str:
 
 def _digest_in(written: str) -> str | None:
     """The definition a design names, where only its text is at hand."""
-    promised = json.loads(written)
+    promised = parse_json(written, name="design").content
     return promised.get("digest") if isinstance(promised, dict) else None
 
 

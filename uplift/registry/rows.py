@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, select
 from uplift.amendments import Amendment
 from uplift.errors import StateError
 from uplift.experiment import Experiment
+from uplift.metrics import require_id
 from uplift.registry.artefacts import Artefact
 from uplift.registry.tables import amendments, artefacts, experiments
 from uplift.registry.trail import read_trail
@@ -56,8 +57,8 @@ def find_row(connection: Connection, experiment_id: str) -> RowMapping | None:
 
 
 def row_of(connection: Connection, experiment_id: str) -> RowMapping:
-    """The stored row of an experiment. Errors: EXPERIMENT_UNKNOWN."""
-    row = find_row(connection, experiment_id)
+    """The stored row of an experiment. Errors: EXPERIMENT_UNKNOWN, NAME_INVALID."""
+    row = find_row(connection, require_id(experiment_id))
     if row is None:
         raise StateError(
             f"There is no experiment {experiment_id[:80]!r} in this registry. Seal it first.",

@@ -63,11 +63,17 @@ class Road:
 
 
 def road_of(campaign: Campaign) -> Road:
-    """The road of a campaign's folder, as far as its steps have run."""
+    """The road of a campaign's folder, as far as its steps have run.
+
+    Errors: EXPERIMENT_FROZEN when the definition was changed since it was sealed.
+    """
 
     def there(step: str) -> bool:
         return campaign.path(step).exists()
 
+    history = campaign.registry.history(campaign.experiment.id)
+    if history.rows:
+        campaign.require_unchanged()
     evaluated = there("train") and there("evaluate")
     return Road(
         experiment=campaign.experiment,
@@ -78,6 +84,6 @@ def road_of(campaign: Campaign) -> Road:
         roi=campaign.returns if evaluated and there("roi") else None,
         plan=campaign.contact_plan if evaluated and there("plan") else None,
         amendments=campaign.registry.amendments(campaign.experiment.id),
-        history=campaign.registry.history(campaign.experiment.id).table(),
+        history=history.table(),
         files={path.name: file_digest(path) for path in campaign.files()},
     )
