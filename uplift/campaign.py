@@ -17,6 +17,9 @@ import pandas as pd
 from uplift.adoption import require_sent_as_assigned, require_trustworthy
 from uplift.amendments import Amendment
 from uplift.analysis.analyse import analyse
+from uplift.analysis.look_record import looks_from, looks_text, with_look
+from uplift.analysis.looks import Look
+from uplift.analysis.maturity import mature_units
 from uplift.analysis.report import AnalysisReport
 from uplift.assigned import FIRST, Assigned
 from uplift.assignment.assign import assign_from
@@ -46,6 +49,7 @@ from uplift.rehearsal.simulate import simulate_plan
 from uplift.scoring import Scored, score
 from uplift.sizing.plan import design
 from uplift.sizing.result import Design
+from uplift.strict_json import parse_json
 from uplift.suite import Suite
 from uplift.table import Result
 from uplift.tracking.runs import Run, log_run
@@ -60,6 +64,7 @@ FILES = {  # what each step writes in the experiment's folder
     "assign": FIRST,
     "assignment": "assignment.json",
     "ingest": "outcomes.parquet",
+    "looks": "looks.jsonl",
     "analyse": "analysis.json",
     "train": "suite",
     "evaluate": "quality.json",
@@ -140,7 +145,7 @@ class Campaign:
         """Assignment, outcomes and customers, joined and checked."""
         return Trial.join(
             self.experiment,
-            self.read("assign"),
+            self._watched(),
             self.read("ingest"),
             self.read("customers"),
             missing=self.missing,
@@ -332,7 +337,7 @@ class Campaign:
         table = read_frame(outcomes, what="outcomes", require=self.experiment.outcome_columns)
         trial = Trial.join(
             self.experiment,
-            self.read("assign"),
+            self._watched(),
             table,
             self.read("customers"),
             missing=self.missing,
@@ -358,8 +363,16 @@ class Campaign:
             self.read("customers"),
             missing=self.missing,
             as_of=min(read_at, schedule.closes_at),
+            earlier=tuple(look for look in self.looks if not look.final),
+            planned_units=self._planned_units,
         )
         return replace(report, amendments=self.registry.amendments(self.experiment.id))
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The looks that were taken, oldest first."""
+        path = self.path("looks")
+        return looks_from(path.read_text(encoding="utf-8")) if path.is_file() else ()
 
     def analyse(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
         """Read the experiment by its sealed plan → analysis.json.
@@ -368,6 +381,7 @@ class Campaign:
         """
         self._require_state("analyse", "maturing")
         report = self.reading(as_of=as_of)
+        self._keep_look(report)
         self._keep("analyse", replace(report, amendments=self._amended_before_reading(report)))
         if report.provisional:
             self._record("analyse")
@@ -556,6 +570,26 @@ class Campaign:
         self._keep("customers", self._distinct(customers))
         self._keep("assign", assigned)
         self._write("assignment", report)
+
+    def _watched(self) -> pd.DataFrame:
+        """The assignment without units of a trigger whose response window is still open."""
+        table = self.read("assign")
+        mature = mature_units(self.experiment, table, datetime.now(UTC))
+        return table[mature].reset_index(drop=True) if mature.any() else table
+
+    @property
+    def _planned_units(self) -> int | None:
+        """Units that the design asks for, where they come in over time."""
+        path = self.path("design")
+        if self.experiment.kind != "trigger" or not path.is_file():
+            return None
+        return int(parse_json(path.read_bytes(), name=path.name).content["n_units"])
+
+    def _keep_look(self, report: AnalysisReport) -> None:
+        """A look of the plan is kept, so that the next one knows what error is left."""
+        if report.look is not None:
+            write_text(looks_text(with_look(self.looks, report.look)), self.path("looks"))
+            self._record("looks")
 
     def _amended_before_reading(self, report: AnalysisReport) -> tuple[Amendment, ...]:
         """Amendments by the time of the final reading: its file stays as it was written then."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from uplift.analysis.readings import GROSS, REDEMPTION, VALUE, Readings
 from uplift.experiment import CONTROL, Experiment
-from uplift.inference.means import Estimate, shifted
+from uplift.inference.means import Estimate
 from uplift.inference.multiplicity import holm
 from uplift.table import Column, Result, Table
 
@@ -162,8 +162,8 @@ def _row(arm: str, experiment: Experiment, readings: Readings) -> MoneyRow:
 def _profit(arm: str, over: str, experiment: Experiment, readings: Readings) -> Estimate:
     """The effect before contact cost, moved by the contact cost, which is known exactly."""
     method = readings.method(GROSS, arm)
-    before = readings.estimate(GROSS, arm, control=over, method=method)
-    return shifted(before, -_contact_cost(arm, over, experiment))
+    cost = _contact_cost(arm, over, experiment)
+    return readings.estimate(GROSS, arm, control=over, method=method, plus=-cost)
 
 
 def _contact_cost(arm: str, over: str, experiment: Experiment) -> float:

@@ -5,7 +5,7 @@ clusters were randomised.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,11 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.aggregate import aggregate
+from uplift.analysis.looks import LookRule
 from uplift.checks import Check, warning
 from uplift.errors import DataError
 from uplift.experiment import CONTROL, Experiment
 from uplift.frames import frame_digest
-from uplift.inference.means import Estimate, welch
+from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.proportions import score
 from uplift.inference.ratios import ratio
@@ -47,6 +48,7 @@ class Readings:
                 `winsorised(key)` is cut to
     assigned    units per arm as assigned; `randomised` counts clusters where those were drawn
     analysed    units per arm with outcomes
+    rule        how this reading shares the error with others
     """
 
     moments: Mapping[str, Moments]
@@ -60,6 +62,7 @@ class Readings:
     confidence: float
     data_digest: str
     checks: tuple[Check, ...]
+    rule: LookRule = field(default_factory=LookRule)
 
     @property
     def population(self) -> Moments:
@@ -87,10 +90,28 @@ class Readings:
         control: str = CONTROL,
         method: Method,
         confidence: float | None = None,
+        plus: float = 0.0,
     ) -> Estimate:
-        """Mean of the reading in one arm less that in another, per unit."""
+        """Mean of the reading in one arm less that in another, per unit.
+
+        Interval and p-value hold over all looks (see `LookRule`).
+
+        plus  an exactly known amount that every unit of the treatment has more
+        """
+        wanted = self.confidence if confidence is None else confidence
+        found = self._alone(
+            reading, treatment, control, method=method, confidence=self.rule.confidence(wanted)
+        )
+        found = found if plus == 0 else shifted(found, plus)
+        test = f"{reading} by {treatment}" + ("" if control == CONTROL else f" over {control}")
+        return replace(found, p_value=self.rule.p_value(found.p_value, test=test))
+
+    def _alone(
+        self, reading: str, treatment: str, control: str, *, method: Method, confidence: float
+    ) -> Estimate:
+        """The estimate as if this were the only reading."""
         arms = (self.moments[treatment], self.moments[control])
-        level = self.confidence if confidence is None else confidence
+        level = confidence
         if method in ("by cluster", "ratio"):
             base = self.bases.get(reading, N_UNITS)
             return ratio(*arms, numerator=reading, denominator=base, confidence=level)
@@ -108,7 +129,13 @@ class Readings:
 
 
 def read(
-    experiment: Experiment, assigned: Any, outcomes: Any, customers: Any, *, missing: Missing
+    experiment: Experiment,
+    assigned: Any,
+    outcomes: Any,
+    customers: Any,
+    *,
+    missing: Missing,
+    rule: LookRule,
 ) -> Readings:
     """Join, count and reduce to moments; refuses what cannot be analysed at all."""
     joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
@@ -138,6 +165,7 @@ def read(
         confidence=experiment.analysis.confidence,
         data_digest=frame_digest(joined),
         checks=(*notices, *more),
+        rule=rule,
     )
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from uplift.amendments import Amendment
 from uplift.analysis.decision import Decision
 from uplift.analysis.effects import GUARDRAIL, EffectRow
+from uplift.analysis.looks import Look
 from uplift.analysis.money import Money
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
@@ -31,6 +32,8 @@ class AnalysisReport(Result):
     effects      one row per planned metric and treatment
     checks       sample ratio first; a failed blocking one withholds the decision
     amendments   deviations from the sealed plan, oldest first; shown with every number
+    look         this reading, as the looks after it need it; None between the looks of the plan
+    earlier      the looks before it
     """
 
     experiment: str
@@ -48,6 +51,8 @@ class AnalysisReport(Result):
     checks: tuple[Check, ...]
     decision: Decision
     amendments: tuple[Amendment, ...] = ()
+    look: Look | None = None
+    earlier: tuple[Look, ...] = ()
 
     @property
     def valid(self) -> bool:

@@ -14,9 +14,9 @@ from uplift.assignment.hashing import draw_salt
 from uplift.experiment import Experiment
 from uplift.inference.planned_looks import PlannedLooks, holm_at_looks
 from uplift.inference.sample_ratio import check_sample_ratio
+from uplift.looks import look_days, planned_looks
 from uplift.rehearsal.planting import Effect, plant
 from uplift.rehearsal.stage import Stage
-from uplift.sizing.looks import look_days, planned_looks
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
