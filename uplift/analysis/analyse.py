@@ -16,8 +16,10 @@ from uplift.analysis.look_record import look_of
 from uplift.analysis.looks import Look, look_rule
 from uplift.analysis.maturity import Mask, mature_units
 from uplift.analysis.money import money_of
-from uplift.analysis.readings import Readings, read
+from uplift.analysis.read import read
+from uplift.analysis.readings import Readings
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.robustness import influence_rows, robustness_checks
 from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
 from uplift.analysis.wave_effects import wave_rows
 from uplift.analysis.waves import by_wave, is_redrawn, outcomes_of_waves
@@ -106,6 +108,7 @@ def analyse(
     money = money_of(experiment, readings)
     segments = segment_readings(experiment, readings)
     delivery = () if log is None else deliveries(experiment, readings, everyone, log)
+    influences = influence_rows(experiment, readings)
     provisional = not mature.any()
     closes = experiment.schedule.closes_at.strftime("%Y-%m-%d %H:%M UTC")
     checks = (
@@ -114,6 +117,7 @@ def analyse(
         *(_open_window(closes) if provisional else ()),
         *(_immature(mature, closes) if mature.any() else ()),
         *readings.checks,
+        *robustness_checks(experiment, readings, influences),
         *segment_checks(experiment, readings),
         *segment_warnings(segments),
         *(delivery_checks(experiment, delivery) if delivery else ()),
@@ -146,6 +150,7 @@ def analyse(
         ),
         earlier=tuple(earlier or ()),
         segments=segments,
+        influence=influences,
         waves=wave_rows(experiment, readings),
         funnel=funnel_of(experiment, effects),
         delivery=delivery,
