@@ -114,7 +114,7 @@ def caps_of(experiment: Experiment, joined: pd.DataFrame) -> dict[str, float]:
     found = {
         metric.key: winsorising_cap(metric, metric_values(metric, joined))
         for metric in experiment.all_metrics
-        if metric.kind != "ratio"
+        if metric.kind not in ("ratio", "quantile")
     }
     return {key: cap for key, cap in found.items() if cap is not None}
 
