@@ -17,7 +17,11 @@ import pandas as pd
 from uplift.adoption import require_sent_as_assigned, require_trustworthy
 from uplift.amendments import Amendment
 from uplift.analysis.analyse import analyse
+from uplift.analysis.look_record import looks_from, looks_text, with_look
+from uplift.analysis.looks import Look
+from uplift.analysis.maturity import mature_units
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.waves import is_redrawn, outcomes_of_waves
 from uplift.assigned import FIRST, Assigned
 from uplift.assignment.assign import assign_from
 from uplift.assignment.order import Lists, distinct_customers, excluded_units, held_out
@@ -46,6 +50,7 @@ from uplift.rehearsal.simulate import simulate_plan
 from uplift.scoring import Scored, score
 from uplift.sizing.plan import design
 from uplift.sizing.result import Design
+from uplift.strict_json import parse_json
 from uplift.suite import Suite
 from uplift.table import Result
 from uplift.tracking.runs import Run, log_run
@@ -60,6 +65,7 @@ FILES = {  # what each step writes in the experiment's folder
     "assign": FIRST,
     "assignment": "assignment.json",
     "ingest": "outcomes.parquet",
+    "looks": "looks.jsonl",
     "analyse": "analysis.json",
     "train": "suite",
     "evaluate": "quality.json",
@@ -140,8 +146,8 @@ class Campaign:
         """Assignment, outcomes and customers, joined and checked."""
         return Trial.join(
             self.experiment,
-            self.read("assign"),
-            self.read("ingest"),
+            self._watched(),
+            self._of_first_wave(self.read("ingest")),
             self.read("customers"),
             missing=self.missing,
         )
@@ -259,7 +265,7 @@ class Campaign:
         Errors: those of `Assigned.ramp`.
         """
         self._require_state("assign", "assigned")
-        table = self.read("customers")
+        table = read_frame(self.path("customers"), what="customers")  # those first given
         now = self._lists(table, datetime.now(UTC), **lists)
         return self.assigned.ramp(exposure_share, table, now, why=why)
 
@@ -332,8 +338,8 @@ class Campaign:
         table = read_frame(outcomes, what="outcomes", require=self.experiment.outcome_columns)
         trial = Trial.join(
             self.experiment,
-            self.read("assign"),
-            table,
+            self._watched(),
+            self._of_first_wave(table),
             self.read("customers"),
             missing=self.missing,
         )
@@ -358,8 +364,16 @@ class Campaign:
             self.read("customers"),
             missing=self.missing,
             as_of=min(read_at, schedule.closes_at),
+            earlier=tuple(look for look in self.looks if not look.final),
+            planned_units=self._planned_units,
         )
         return replace(report, amendments=self.registry.amendments(self.experiment.id))
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The looks that were taken, oldest first."""
+        path = self.path("looks")
+        return looks_from(path.read_text(encoding="utf-8")) if path.is_file() else ()
 
     def analyse(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
         """Read the experiment by its sealed plan → analysis.json.
@@ -368,6 +382,7 @@ class Campaign:
         """
         self._require_state("analyse", "maturing")
         report = self.reading(as_of=as_of)
+        self._keep_look(report)
         self._keep("analyse", replace(report, amendments=self._amended_before_reading(report)))
         if report.provisional:
             self._record("analyse")
@@ -489,9 +504,10 @@ class Campaign:
         """A table that an earlier step wrote."""
         if step == "assign":
             self.path("assign", need="assign")
-            return self.assigned.table()
-        need = "assign" if step == "customers" else step
-        return read_frame(self.path(step, need=need), what=step)
+            return self.assigned.whole()
+        if step == "customers":
+            return self._customers()
+        return read_frame(self.path(step, need=step), what=step)
 
     def policy(self) -> ContactPolicy:
         """The contact policy in the folder, or one without limits."""
@@ -556,6 +572,47 @@ class Campaign:
         self._keep("customers", self._distinct(customers))
         self._keep("assign", assigned)
         self._write("assignment", report)
+
+    def _customers(self) -> pd.DataFrame:
+        """Every customer as known when first assigned."""
+        paths = [self.path("customers", need="assign")]
+        later = [window.wave for window in self.experiment.schedule.windows[1:]]
+        paths += [self.folder / f"customers_{wave}.parquet" for wave in later]
+        tables = [read_frame(path, what="customers") for path in paths if path.is_file()]
+        if len(tables) == 1:
+            return tables[0]
+        return pd.concat(tables, ignore_index=True).drop_duplicates(UNIT, ignore_index=True)
+
+    def _watched(self) -> pd.DataFrame:
+        """The assignment that models learn from: units whose response window has closed.
+
+        Where waves are drawn anew, that is the first one, whose customers have one arm each.
+        """
+        table = self.assigned.table() if is_redrawn(self.experiment) else self.read("assign")
+        mature = mature_units(self.experiment, table, datetime.now(UTC))
+        return table[mature].reset_index(drop=True) if mature.any() else table
+
+    def _of_first_wave(self, outcomes: pd.DataFrame) -> pd.DataFrame:
+        """Outcomes of the first wave, where waves are drawn anew; else all."""
+        if not is_redrawn(self.experiment):
+            return outcomes
+        first = outcomes_of_waves(self.experiment, outcomes)
+        first = first[first["wave"] == self.experiment.schedule.windows[0].wave]
+        return first.assign(unit=first["customer"]).drop(columns=["customer", "wave"])
+
+    @property
+    def _planned_units(self) -> int | None:
+        """Units that the design asks for, where they come in over time."""
+        path = self.path("design")
+        if self.experiment.kind != "trigger" or not path.is_file():
+            return None
+        return int(parse_json(path.read_bytes(), name=path.name).content["n_units"])
+
+    def _keep_look(self, report: AnalysisReport) -> None:
+        """A look of the plan is kept, so that the next one knows what error is left."""
+        if report.look is not None:
+            write_text(looks_text(with_look(self.looks, report.look)), self.path("looks"))
+            self._record("looks")
 
     def _amended_before_reading(self, report: AnalysisReport) -> tuple[Amendment, ...]:
         """Amendments by the time of the final reading: its file stays as it was written then."""

@@ -153,18 +153,28 @@ class MetricPlan(Definition):
     """One primary metric decides; secondary ones explain; guardrails must not be harmed.
 
     no_guardrails_because  the reason why none is watched; without one, sealing asks for guardrails
+    funnel                 keys of planned metrics in the order in which customers go through them,
+                           e.g. delivered, opened, visited, bought, spend
     """
 
     primary: PlannedMetric
     secondary: tuple[PlannedMetric, ...] = ()
     guardrails: tuple[PlannedMetric, ...] = ()
     no_guardrails_because: str | None = None
+    funnel: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _complete(self) -> "MetricPlan":
         keys = [planned.metric.key for _, planned in self.with_roles()]
         if len(set(keys)) < len(keys):
             raise DefinitionLike("a metric may have one role only.", code="METRIC_DUPLICATE")
+        unknown = [key for key in self.funnel if key not in keys]
+        if unknown or len(set(self.funnel)) < len(self.funnel):
+            raise DefinitionLike(
+                f"the funnel must name planned metrics, each once; planned are {', '.join(keys)}, "
+                f"got {', '.join(self.funnel)}.",
+                code="METRIC_UNKNOWN",
+            )
         for planned in self.guardrails:
             if planned.margin is None:
                 raise DefinitionLike(
@@ -263,27 +273,40 @@ class Rotation(Definition):
     washout_days: int = Field(default=0, ge=0)
 
 
+Correction = Literal["holm", "hochberg", "bonferroni", "benjamini_hochberg", "benjamini_yekutieli"]
+
+
 class AnalysisPlan(Definition):
     """How the result will be read, fixed before there is one.
 
+    correction   how the declared family shares one error rate
     looks_days   days after the launch at which the result is read, the last one being final
     monitoring   `group_sequential`: looks share the error by the spending function;
                  `always_valid`: read at any time; `fixed`: one look at the end
+    covariates   columns of customers, known before, that adjust every mean beside its own
+    strata       columns of customers whose combinations are weighed as in the whole audience
+                 (post-stratification); those of a stratified draw are always used
+    segments     columns of customers by whose values effects are read, jointly honest
+    reread_days  days after the launch at which the kept holdout is read again
     """
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    correction: Literal["holm"] = "holm"
+    correction: Correction = "holm"
+    covariates: tuple[Slug, ...] = ()
+    strata: tuple[Slug, ...] = ()
+    segments: tuple[Slug, ...] = ()
+    reread_days: tuple[int, ...] = ()
     looks_days: tuple[int, ...] = ()
     monitoring: Literal["group_sequential", "always_valid", "fixed"] = "group_sequential"
     spending: Literal["obrien_fleming", "pocock"] = "obrien_fleming"
     decision_rule: str
 
-    @field_validator("looks_days", mode="after")
+    @field_validator("looks_days", "reread_days", mode="after")
     @classmethod
-    def _rising(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+    def _rising(cls, days: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         if any(day < 1 for day in days) or list(days) != sorted(set(days)):
             raise DefinitionLike(
-                f"looks_days must be days from 1 on, each later than the one before, got "
+                f"{info.field_name} must be days from 1 on, each later than the one before, got "
                 f"{list(days)}.",
                 code="LOOKS_INVALID",
             )

@@ -82,6 +82,7 @@ class Metric(Definition):
     """One outcome column, summed over a window per unit, and averaged per arm.
 
     denominator  of a ratio: the metric is the arm's sum of `column` over its sum of this column
+    delivery     only the treated can have it (delivered, opened): shown, never tested
     """
 
     name: Slug
@@ -95,6 +96,7 @@ class Metric(Definition):
     direction: Literal["up", "down"] = "up"
     cap: float | None = Field(default=None, gt=0)
     covariate: Slug | None = None
+    delivery: bool = False
     owner: str
 
     @model_validator(mode="after")

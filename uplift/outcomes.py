@@ -89,8 +89,13 @@ def joined_outcomes(
 
 def metric_values(metric: Metric, joined: pd.DataFrame) -> Array:
     """The metric of each unit, capped where its definition says so. Returns (n_units,)."""
-    values = joined[metric.column].to_numpy(np.float64)
+    values = uncapped_values(metric, joined)
     return values if metric.cap is None else np.minimum(values, metric.cap)
+
+
+def uncapped_values(metric: Metric, joined: pd.DataFrame) -> Array:
+    """The metric of each unit without its cap. Returns (n_units,)."""
+    return joined[metric.column].to_numpy(np.float64)
 
 
 def winsorising_cap(metric: Metric, values: Array) -> float | None:
@@ -294,6 +299,8 @@ def _arm_sizes(experiment: Experiment, arms: pd.Series) -> Iterator[Check]:
 
 
 def _refuse_leak(experiment: Experiment, metric: Metric, joined: pd.DataFrame) -> None:
+    if metric.delivery:
+        return
     values = pd.Series(metric_values(metric, joined))
     ranges = values.groupby(joined["arm"].to_numpy()).agg(["min", "max"])
     only = ranges.loc[ranges["min"] == ranges["max"], "min"]  # by arm, where nothing varies

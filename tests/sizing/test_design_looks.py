@@ -7,7 +7,7 @@ from scipy import stats
 from uplift.experiment import experiment_from
 from uplift.inference.multiplicity import holm
 from uplift.inference.planned_looks import PlannedLooks, holm_at_looks
-from uplift.sizing.looks import days_without_information, look_days, planned_looks
+from uplift.looks import days_without_information, look_days, planned_looks
 from uplift.sizing.plan import design
 from uplift.strict_yaml import parse_yaml
 

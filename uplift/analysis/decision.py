@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from uplift.analysis.effects import GUARDRAIL, EffectRow
+from uplift.analysis.looks import Stage
 from uplift.analysis.money import Money, MoneyRow
 from uplift.checks import Check, blocked_by
 from uplift.table import format_value
@@ -32,11 +33,19 @@ class Decision:
 
 
 def decide(
-    effects: Sequence[EffectRow], money: Money, checks: Sequence[Check], *, open_until: str | None
+    effects: Sequence[EffectRow],
+    money: Money,
+    checks: Sequence[Check],
+    *,
+    open_until: str | None,
+    stage: Stage = "final",
+    look: int = 1,
 ) -> Decision:
     """Apply the rule to the rows.
 
-    open_until  end of the response window when it has not passed yet, in words; else None
+    open_until  end of the response window when nobody is through it yet, in words; else None
+    stage       at a look before the last, what is proven may be scaled, and nothing else is called
+                lost; between looks nothing is decided
     """
     blocked = blocked_by(checks)
     if blocked:
@@ -46,6 +55,9 @@ def decide(
     if open_until is not None:
         words = f"No verdict yet: the response window is open until {open_until}."
         return Decision("none", None, (words, "The numbers are provisional."))
+    if stage == "between looks":
+        words = "No verdict: this is not a look of the plan; the intervals hold at any time."
+        return Decision("none", None, (words,))
     alpha = 1 - money.confidence
     proven = [row for row in money.rows if row.ci[0] > 0 and row.p_adjusted <= alpha]
     unsafe = {row.treatment for row in effects if row.role == GUARDRAIL and not row.proven}
@@ -54,6 +66,9 @@ def decide(
     if candidates:
         chosen, reasons = _choose(candidates, money)
         return Decision("scale", chosen.arm, (_scale(chosen, money), *reasons, *others))
+    if stage == "look" and not all(row.ci[1] < 0 for row in money.rows):
+        words = f"No verdict yet: nothing is proven at look {look}, and more looks follow."
+        return Decision("none", None, (words, *others))
     if all(row.ci[1] < 0 for row in money.rows):
         return Decision("stop", None, ("Stop: every treatment is proven to lose money.", *others))
     why = "a guardrail is not proven to hold" if proven else "no treatment is proven to earn money"

@@ -1,8 +1,9 @@
 """Effects of every treatment on every planned metric, with one error rate for the declared family.
 
-Primary and secondary metrics are tested for a difference, and Holm's method holds the error of
-treatments x metrics together. Guardrails are tested for harm beyond their margin, one-sided and
-without correction: all of them must hold, which needs no correction of the error.
+Primary and secondary metrics are tested for a difference, and the plan's correction (Holm's
+method) holds the error of treatments x metrics together. Guardrails are tested for harm beyond
+their margin, one-sided and without correction: all of them must hold, which needs no correction of
+the error.
 Source: Schultzberg, Ankargren & Frånberg (2024), "Risk-aware product decisions in A/B tests with
 multiple metrics", arXiv:2402.11609.
 """
@@ -12,14 +13,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uplift.analysis.readings import Method, Readings, winsorised
+from uplift.analysis.columns import uncapped, winsorised
+from uplift.analysis.families import adjusted_p_values
+from uplift.analysis.readings import Method, Readings
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment, PlannedMetric
+from uplift.inference.bayes import Posterior, Prior, posterior
 from uplift.inference.means import Estimate
-from uplift.inference.multiplicity import holm
 from uplift.outcomes import refuse_function_of_arm
 
 GUARDRAIL = "guardrail"
+ONLY_TREATED = "only the treated"
+NO_INFORMATION = "no information"
 PROVEN = ("better", "worse", "within margin")
 
 
@@ -37,8 +42,11 @@ class EffectRow:
     margin      guardrails: largest harm accepted; else None
     winsorised  when one unit holds most of the metric: the effect with that unit cut to the next
                 largest magnitude, `cap`; else both None. Shown beside, never used for the verdict
-    verdict     better · worse · not proven · no information; for guardrails: within margin · harm
-                not excluded
+    uncapped    of a metric with a cap: the effect without it, shown beside; else None
+    posterior   belief after the test, with the plan's prior where it has one (else flat); beside
+                the test, never instead; None where nothing varies
+    verdict     better · worse · not proven · no information · only the treated (delivered, opened:
+                shown, not tested); for guardrails: within margin · harm not excluded
     """
 
     metric: str
@@ -56,6 +64,13 @@ class EffectRow:
     verdict: str
     cap: float | None = None
     winsorised: Estimate | None = None
+    uncapped: Estimate | None = None
+    posterior: Posterior | None = None
+
+    @property
+    def tested(self) -> bool:
+        """Whether the row is one of the family's tests."""
+        return self.role != GUARDRAIL and self.verdict != ONLY_TREATED
 
     @property
     def proven(self) -> bool:
@@ -110,12 +125,10 @@ def effect_rows(experiment: Experiment, readings: Readings) -> tuple[EffectRow, 
         for role, planned in experiment.metrics.with_roles()
         for arm in experiment.treatments
     ]
-    family = [row for row in rows if row.role != GUARDRAIL]
-    adjusted = iter(holm([row.p_value for row in family]).tolist())
+    family = [row.p_value for row in rows if row.tested]
+    adjusted = iter(adjusted_p_values(experiment, family))
     alpha = 1 - readings.confidence
-    return tuple(
-        row if row.role == GUARDRAIL else _judged(row, next(adjusted), alpha) for row in rows
-    )
+    return tuple(_judged(row, next(adjusted), alpha) if row.tested else row for row in rows)
 
 
 def effect_checks(rows: Sequence[EffectRow]) -> Iterator[Check]:
@@ -131,7 +144,7 @@ def effect_checks(rows: Sequence[EffectRow]) -> Iterator[Check]:
                 code="GUARDRAIL",
                 blocking=False,
             )
-        elif row.verdict == "no information":
+        elif row.verdict == NO_INFORMATION:
             yield warning(
                 "NO_VARIATION",
                 value=row.metric,
@@ -147,7 +160,7 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
         plain = "ratio"
     unadjusted = readings.estimate(metric.key, treatment, method=plain)
     constant = unadjusted.std_error == 0
-    if constant and unadjusted.effect != 0:
+    if constant and unadjusted.effect != 0 and not metric.delivery:
         refuse_function_of_arm(
             metric.column,
             control=unadjusted.control_mean,
@@ -169,12 +182,30 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
         p_adjusted=float("nan"),
         worst=float("nan"),
         margin=planned.margin if role == GUARDRAIL else None,
-        verdict="no information",
+        verdict=ONLY_TREATED if metric.delivery else NO_INFORMATION,
         cap=readings.caps.get(metric.key),
         winsorised=_winsorised(metric.key, treatment, method, readings),
+        uncapped=None
+        if metric.cap is None
+        else readings.estimate(uncapped(metric.key), treatment, method=method),
     )
     row = replace(row, estimate=readings.estimate(metric.key, treatment, method=row.method))
+    row = replace(row, posterior=_posterior(planned, row.estimate, readings))
     return _guarded(row, readings) if role == GUARDRAIL else row
+
+
+def _posterior(planned: PlannedMetric, estimate: Estimate, readings: Readings) -> Posterior | None:
+    if not estimate.std_error > 0 or not np.isfinite(estimate.effect):
+        return None
+    prior, base = planned.prior, estimate.control_mean
+    return posterior(
+        estimate.effect,
+        estimate.std_error,
+        control_mean=base,
+        prior=None if prior is None or base == 0 else Prior(mean=prior.mean, std=prior.std_dev),
+        confidence=readings.confidence,
+        higher_is_better=planned.metric.direction == "up",
+    )
 
 
 def _winsorised(metric: str, treatment: str, method: Method, readings: Readings) -> Estimate | None:

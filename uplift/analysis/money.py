@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uplift.analysis.readings import GROSS, REDEMPTION, VALUE, Readings
+from uplift.analysis.columns import GROSS, REDEMPTION, VALUE
+from uplift.analysis.families import adjusted_p_values
+from uplift.analysis.readings import Readings
 from uplift.experiment import CONTROL, Experiment
-from uplift.inference.means import Estimate, shifted
-from uplift.inference.multiplicity import holm
+from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table
 
 
@@ -21,7 +22,7 @@ class MoneyRow:
     """Incremental profit of one treatment over the control, in currency.
 
     profit           per assigned unit
-    p_adjusted       of no profit, Holm over the treatments
+    p_adjusted       of no profit, corrected over the treatments
     n_units          units of the arm that were analysed
     margin, contact_cost, redemption_cost  ledger lines in total; costs are negative
     total, total_ci  profit of the arm's units together; the lines add up to it to the cent
@@ -107,7 +108,7 @@ class Money(Result):
 def money_of(experiment: Experiment, readings: Readings) -> Money:
     """Profit of every treatment against the control, and against the others."""
     rows = [_row(arm.name, experiment, readings) for arm in experiment.treatments]
-    adjusted = holm([row.profit.p_value for row in rows]).tolist()
+    adjusted = adjusted_p_values(experiment, [row.profit.p_value for row in rows])
     names = [row.arm for row in rows]
     return Money(
         currency=experiment.money.currency,
@@ -162,8 +163,8 @@ def _row(arm: str, experiment: Experiment, readings: Readings) -> MoneyRow:
 def _profit(arm: str, over: str, experiment: Experiment, readings: Readings) -> Estimate:
     """The effect before contact cost, moved by the contact cost, which is known exactly."""
     method = readings.method(GROSS, arm)
-    before = readings.estimate(GROSS, arm, control=over, method=method)
-    return shifted(before, -_contact_cost(arm, over, experiment))
+    cost = _contact_cost(arm, over, experiment)
+    return readings.estimate(GROSS, arm, control=over, method=method, plus=-cost)
 
 
 def _contact_cost(arm: str, over: str, experiment: Experiment) -> float:

@@ -11,8 +11,14 @@ from scipy import stats
 
 from uplift.amendments import Amendment
 from uplift.analysis.decision import Decision
-from uplift.analysis.effects import GUARDRAIL, EffectRow
+from uplift.analysis.delivery import Delivery
+from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
+from uplift.analysis.funnel import Funnel
+from uplift.analysis.looks import Look
 from uplift.analysis.money import Money
+from uplift.analysis.robustness import InfluenceRow
+from uplift.analysis.segments import SegmentReading
+from uplift.analysis.wave_effects import WaveRow
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table, format_value
@@ -31,6 +37,13 @@ class AnalysisReport(Result):
     effects      one row per planned metric and treatment
     checks       sample ratio first; a failed blocking one withholds the decision
     amendments   deviations from the sealed plan, oldest first; shown with every number
+    look         this reading, as the looks after it need it; None between the looks of the plan
+    earlier      the looks before it
+    segments     effects by declared segment; all their intervals hold together
+    waves        effects by wave on the primary metric; empty where there is one wave
+    influence    what the ten largest customers do to an effect; empty where clusters are read
+    funnel       the declared stages; None when there are none
+    delivery     arms along the way, control first; empty without a log of contacts
     """
 
     experiment: str
@@ -48,6 +61,13 @@ class AnalysisReport(Result):
     checks: tuple[Check, ...]
     decision: Decision
     amendments: tuple[Amendment, ...] = ()
+    look: Look | None = None
+    earlier: tuple[Look, ...] = ()
+    segments: tuple[SegmentReading, ...] = ()
+    waves: tuple[WaveRow, ...] = ()
+    influence: tuple[InfluenceRow, ...] = ()
+    funnel: Funnel | None = None
+    delivery: tuple[Delivery, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -114,6 +134,10 @@ class AnalysisReport(Result):
         if row.winsorised is not None:
             name = f"{row.metric}, largest unit cut to {format_value(row.cap, 'number')}"
             yield _line(name, row, row.winsorised, float("nan"), "for comparison")
+        if row.uncapped is not None:
+            yield _line(
+                f"{row.metric}, not capped", row, row.uncapped, float("nan"), "for comparison"
+            )
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -164,7 +188,7 @@ def _sentence(row: EffectRow) -> str:
         return (
             f"{row.title}, {treatment}: {row.verdict} ({shown}; harm at most {worst} of {margin})."
         )
-    if row.verdict == "no information":
+    if row.verdict == NO_INFORMATION:
         return f"{row.title}, {treatment}: no information, every unit has the same value."
     beside = ""
     if row.winsorised is not None:

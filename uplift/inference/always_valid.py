@@ -72,6 +72,15 @@ def multipliers(
     return np.asarray(np.sqrt(2 * (n + r) / n * np.log1p(np.sqrt((n + r) / r) / (2 * alpha))))
 
 
+def multiplier_of_mixture(n_units: float, *, mixture: float, alpha: float) -> float:
+    """`multiplier` at any error of one mixture, which all tests of a family must share.
+
+    mixture  `mixture_variance` at the error that the plan was tuned for
+    """
+    ratio = (n_units + mixture) / mixture
+    return math.sqrt((n_units + mixture) / n_units * math.log(ratio / alpha**2))
+
+
 def always_valid_p_value(
     z: float, n_units: float, *, tuning_n: float, alpha: float = 0.05
 ) -> float:

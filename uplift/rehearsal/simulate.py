@@ -10,6 +10,7 @@ from uplift.analysis.effects import GUARDRAIL
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 from uplift.inference.group_sequential import boundary_of
+from uplift.looks import look_days
 from uplift.progress import track
 from uplift.rehearsal.planting import Effect, Path, usual_path
 from uplift.rehearsal.replay import Replay, Script, replay, script_of
@@ -22,7 +23,6 @@ from uplift.rehearsal.result import (
     placebo_checks,
 )
 from uplift.rehearsal.stage import stage_of
-from uplift.sizing.looks import look_days
 
 CHUNK = 20  # replays of one job: enough to pay for its journey, few enough for a smooth bar
 

@@ -16,9 +16,9 @@ from uplift.checks import Check, warning
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
+from uplift.looks import look_days
 from uplift.metrics import Metric
 from uplift.sizing.baseline import previous_window
-from uplift.sizing.looks import look_days
 
 IntArray = npt.NDArray[np.int64]
 FEWEST = 30  # units; with fewer nothing is rehearsed

@@ -15,8 +15,9 @@ from uplift.errors import DefinitionError
 from uplift.experiment import Arm, Experiment, PlannedMetric
 from uplift.inference.power import bernoulli_variance
 from uplift.inference.power_rules import error_per_test, power_per_test
+from uplift.looks import look_days, planned_looks
 from uplift.sizing.baseline import Baseline
-from uplift.sizing.looks import Look, look_days, look_table, planned_looks
+from uplift.sizing.looks import Look, look_table
 from uplift.sizing.proof import Proof
 from uplift.table import format_value
 

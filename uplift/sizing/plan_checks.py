@@ -6,8 +6,8 @@ import pandas as pd
 
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
+from uplift.looks import days_without_information
 from uplift.sizing.answers import GUARDRAIL, Answer
-from uplift.sizing.looks import days_without_information
 from uplift.sizing.money import redemption_rate
 from uplift.sizing.revenue import Revenue
 from uplift.table import format_value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
-from uplift.sizing.looks import last_day
+from uplift.looks import last_day
 from uplift.table import format_value
 
 

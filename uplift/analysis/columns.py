@@ -1,0 +1,224 @@
+"""The columns of a reading: what each unit is worth, by what it is adjusted, where it is cut.
+
+A reading is a metric (by its key) or a money column; every unit has a number for each.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from uplift.analysis.waves import is_redrawn
+from uplift.checks import Check, warning
+from uplift.errors import DataError
+from uplift.experiment import Experiment
+from uplift.inference.regression_adjustment import covariances_for
+from uplift.metrics import Metric
+from uplift.outcomes import metric_values, uncapped_values, winsorising_cap
+
+Array = npt.NDArray[np.float64]
+
+VALUE = "money: value"  # the outcome in currency
+REDEMPTION = "money: redemption cost"  # of the unit's own arm
+GROSS = "money: profit before contact cost"  # margin less redemption cost
+N_UNITS = "units"  # in a cluster
+DELIVERED = "delivered"  # 1 when a contact arrived, whichever arm the unit is in
+
+
+def base_of(key: str) -> str:
+    """The reading that a ratio is divided by."""
+    return f"{key} denominator"
+
+
+def bases_of(experiment: Experiment) -> dict[str, str]:
+    """By metric key of every ratio: the reading that it is divided by."""
+    return {m.key: base_of(m.key) for m in experiment.all_metrics if m.denominator is not None}
+
+
+def pairs_needed(
+    experiment: Experiment, readings: Sequence[str], adjusting: "Adjusting"
+) -> list[tuple[str, str]]:
+    """The covariances that the estimates need: with covariates, ratios' bases, cluster sizes."""
+    pairs = list(bases_of(experiment).items())
+    if experiment.cluster is not None:
+        return [*pairs, *((reading, N_UNITS) for reading in readings)]
+    if DELIVERED in readings:
+        key = experiment.primary.key
+        pairs += combinations((key, DELIVERED, delivered_part(key)), 2)
+    return pairs + [
+        pair
+        for reading, covariates in adjusting.by_reading.items()
+        if reading in readings
+        for pair in covariances_for([reading], covariates)
+    ]
+
+
+@dataclass(frozen=True)
+class Adjusting:
+    """Covariate columns, and which of them go with which reading."""
+
+    columns: Mapping[str, Array]
+    by_reading: Mapping[str, tuple[str, ...]]
+
+
+NO_COVARIATES = Adjusting({}, {})
+
+
+def outcome_readings(
+    experiment: Experiment,
+    joined: pd.DataFrame,
+    caps: Mapping[str, float],
+    *,
+    redemption_cost: Array,
+) -> dict[str, Array]:
+    """Every reading of each unit, (n_units,), from its outcome columns.
+
+    redemption_cost  (n_units,)  of a redemption in the unit's own arm
+    """
+    readings = {metric.key: metric_values(metric, joined) for metric in experiment.all_metrics}
+    readings |= {winsorised(key): np.clip(readings[key], -cap, cap) for key, cap in caps.items()}
+    for metric in experiment.all_metrics:
+        if metric.cap is not None:
+            readings[uncapped(metric.key)] = uncapped_values(metric, joined)
+        if metric.denominator is not None:
+            readings[base_of(metric.key)] = joined[metric.denominator].to_numpy(np.float64)
+    economics = experiment.economics
+    value = joined[economics.value_outcome].to_numpy(np.float64)
+    redemption = np.zeros(len(joined))
+    if economics.redemption_outcome is not None:
+        redemption = redemption_cost * joined[economics.redemption_outcome].to_numpy(np.float64)
+    gross = economics.margin_rate * value - redemption
+    return readings | {VALUE: value, REDEMPTION: redemption, GROSS: gross}
+
+
+def delivered_part(key: str) -> str:
+    """The reading of a metric where a contact arrived, and 0 elsewhere."""
+    return f"{key} x delivered"
+
+
+def uncapped(key: str) -> str:
+    """The reading of a capped metric without its cap."""
+    return f"{key} uncapped"
+
+
+def winsorised(key: str) -> str:
+    """The reading of a metric with its one dominating unit cut to the next largest."""
+    return f"{key} winsorised"
+
+
+def caps_of(experiment: Experiment, joined: pd.DataFrame) -> dict[str, float]:
+    """By metric key, where one unit holds most of it: the next largest magnitude."""
+    found = {
+        metric.key: winsorising_cap(metric, metric_values(metric, joined))
+        for metric in experiment.all_metrics
+        if metric.kind != "ratio"
+    }
+    return {key: cap for key, cap in found.items() if cap is not None}
+
+
+def covariates_of(experiment: Experiment, features: pd.DataFrame) -> tuple[Adjusting, list[Check]]:
+    """The covariates of the units, and a warning for each that cannot be used as planned.
+
+    features  n_units rows: what is known of each unit from before
+    """
+    columns: dict[str, Array] = {}
+    by_reading: dict[str, tuple[str, ...]] = {}
+    checks: list[Check] = []
+    for metric in experiment.all_metrics:
+        used: list[str] = []
+        for name in planned_covariates(experiment, metric, features):
+            why = _why_unadjusted(experiment, metric, known=name in features.columns)
+            if why is not None:
+                checks.append(_unadjusted(metric.key, name, why))
+                continue
+            made = _covariate_columns(features[name], name)
+            if len(made) > 1 and not set(made) <= set(columns):
+                checks.append(_partly_missing(name, made))
+            columns |= made
+            used += made
+        if used:
+            by_reading |= dict.fromkeys(_readings_of(metric), tuple(used))
+            if metric.column == experiment.money.value and GROSS not in by_reading:
+                by_reading |= dict.fromkeys((VALUE, REDEMPTION, GROSS), tuple(used))
+    return Adjusting(columns, by_reading), checks
+
+
+def planned_covariates(
+    experiment: Experiment, metric: Metric, features: pd.DataFrame
+) -> tuple[str, ...]:
+    """Columns that adjust a metric: its own, the plan's, and those that the draw has balanced.
+
+    Lin's adjustment by what a rerandomised or matched draw has balanced gives it its small error.
+    Source: Li & Ding (2020), JRSS B 82(1).
+    """
+    own = () if metric.covariate is None else (metric.covariate,)
+    balanced = (
+        ()
+        if metric.kind == "ratio" or experiment.cluster
+        else tuple(
+            name
+            for name in experiment.assignment.balance
+            if name in features.columns and pd.api.types.is_numeric_dtype(features[name].dtype)
+        )
+    )
+    return tuple(dict.fromkeys((*own, *experiment.analysis.covariates, *balanced)))
+
+
+def _readings_of(metric: Metric) -> tuple[str, ...]:
+    return (metric.key, winsorised(metric.key), uncapped(metric.key))
+
+
+def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
+    """The covariate with its gaps at the mean, and an indicator of the gaps if there are any."""
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        raise DataError(
+            f"customers: covariate {name!r} must hold numbers, but is {values.dtype}. "
+            "Give the pre-period value of the metric.",
+            code="COVARIATE_NOT_NUMERIC",
+            column=name,
+        )
+    numbers = values.to_numpy(np.float64, na_value=np.nan)
+    if np.isinf(numbers).any():
+        raise DataError(
+            f"customers: covariate {name!r} is infinite in {int(np.isinf(numbers).sum())} row(s). "
+            "Repair the source.",
+            code="FEATURE_NOT_FINITE",
+            column=name,
+            count=int(np.isinf(numbers).sum()),
+        )
+    gaps = np.isnan(numbers)
+    if not gaps.any():
+        return {f"covariate {name}": numbers}
+    middle = float(numbers[~gaps].mean()) if not gaps.all() else 0.0
+    return {
+        f"covariate {name}": np.where(gaps, middle, numbers),
+        f"covariate {name} is missing": gaps.astype(np.float64),
+    }
+
+
+def _why_unadjusted(experiment: Experiment, metric: Metric, *, known: bool) -> str | None:
+    if is_redrawn(experiment):
+        return "waves are drawn anew, and customers are read by their totals in every arm"
+    if experiment.cluster is not None:
+        return "clusters were randomised, and adjustment by cluster is not available"
+    if metric.kind == "ratio":
+        return "a ratio is read without adjustment"
+    return None if known else f"the customer table has no column {metric.covariate!r}"
+
+
+def _unadjusted(metric: str, covariate: str, why: str) -> Check:
+    return warning(
+        "COVARIATE_UNUSED", value=covariate, remedy=f"{metric} is not adjusted, because {why}."
+    )
+
+
+def _partly_missing(name: str, columns: Mapping[str, Array]) -> Check:
+    share = float(list(columns.values())[1].mean())
+    return warning(
+        "COVARIATE_MISSING",
+        value=share,
+        remedy=f"{share:.1%} of units have no {name}; they keep the mean and an indicator.",
+    )
