@@ -57,8 +57,8 @@ def test_with_a_small_control_welch_errs_four_times_too_often_and_the_common_sha
 
 def test_with_a_larger_small_control_the_common_shape_is_right_on_both_sides():
     rng = np.random.default_rng(2)
-    options = {"n_t": 190_000, "n_c": 10_000}
-    found = tails(draws(rng, 190_000), draws(rng, 10_000), **options)
+    options = {"n_t": 76_000, "n_c": 8_000}
+    found = tails(draws(rng, 76_000), draws(rng, 8_000), **options)
     assert found["common"] == pytest.approx((0.025, 0.025), abs=BAND + 0.002)
     assert found["welch"][0] > 0.025 + BAND
 

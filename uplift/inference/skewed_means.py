@@ -1,12 +1,13 @@
 """Intervals of a mean that few customers make: skewness corrected, for a small control.
 
-With a control of 2,000, 1 % buyers and lognormal baskets, Welch's interval at 95 % calls a useless
+With 5 % of units in a control of 2,000, 1 % buyers and lognormal baskets, Welch's interval at 95 % calls a useless
 campaign "better" 11 times in 100 instead of 2.5: when the control happens to have few large orders,
 its mean and its standard error are both too small. Three remedies, simplest first:
 
 - equal arms: the skewness cancels, take Welch;
 - `own_shape`: Hall's transformation with each arm's own variance and third moment; it halves the
-  excess (to about 6 in 100), because a small control does not know its own skewness;
+  excess (to 5 in 100), because a small control does not know its own skewness, and for the same
+  reason it spoils two equal arms of 2,000 (5 in 100 on either side);
 - `common_shape`: variance and third moment of all units together, which a large treatment arm knows
   well. Both tails hold (about 2 in 100), as long as the campaign does not change the spread of the
   outcome much: it assumes what a sharp "no effect" implies, and a treatment that takes a fifth of
