@@ -164,3 +164,41 @@ def test_the_command_takes_lists_ramps_and_waves(run, tmp_path, table):
         code, _, err = run("assign", "spring", *words, *root)
         assert code == 2
         assert "ARGUMENT_INVALID" in err
+
+
+# --- read as a whole -----------------------------------------------------------------------------
+
+
+def read_to_the_end(one, outcomes):
+    one.ingest(outcomes)
+    return one.analyse(as_of="2018-01-01")
+
+
+def test_ramp_ups_and_sticky_waves_are_read_together_each_customer_once(tmp_path, table):
+    sticky = WAVES.replace(", draw: redrawn", "")
+    one = campaign(tmp_path, define("exposure_share: 1/2", waves=sticky))
+    one.assign(table.iloc[:600])
+    one.ramp(1)
+    one.assign_wave("wave_2", table)
+    one.assign_wave("wave_3", table)
+    whole = one.read("assign")
+    assert whole["unit"].is_unique
+    assert set(whole["unit"]) == set(table["unit"])
+    assert whole["wave"].value_counts().to_dict() == {"wave_1": 600, "wave_2": 300}
+    report = read_to_the_end(one, table[["unit"]].assign(spend=table["spend_before"]))
+    assert sum(report.analysed.values()) == len(table)
+    assert {row.wave for row in report.waves} == {"wave_1", "wave_2"}
+
+
+def test_a_wave_drawn_anew_is_read_by_customer(tmp_path, table):
+    one = campaign(tmp_path, define(waves=WAVES))
+    one.assign(table)
+    one.assign_wave("wave_2", table)
+    one.assign_wave("wave_3", table)
+    whole = one.read("assign")
+    assert len(whole) == 3 * len(table)
+    outcomes = whole[["unit", "wave"]].assign(spend=20.0 + pd.Series(range(len(whole))) % 7)
+    report = read_to_the_end(one, outcomes)
+    assert sum(report.analysed.values()) == 3 * len(table)
+    assert report.effect("spend@1", "voucher").method == "by customer"
+    assert one.trial.n_units == len(table)  # models learn from the first wave

@@ -67,6 +67,23 @@ class Assigned:
             )
         return read_frame(path, what="assignment")
 
+    def whole(self) -> pd.DataFrame:
+        """All that has been assigned, with the column `wave` where there are several.
+
+        A customer of sticky waves has one row, that of the first wave; where a wave is drawn anew,
+        a row per wave.
+        """
+        windows = self.experiment.schedule.windows
+        if len(windows) == 1:
+            return self.table()
+        made = [w.wave for w in windows[1:] if self._of_wave(w.wave).is_file()]
+        tables = [self.table().assign(wave=windows[0].wave)]
+        tables += [self.wave(wave).assign(wave=wave) for wave in made]
+        both = pd.concat(tables, ignore_index=True)
+        if any(window.draw == "redrawn" for window in windows):
+            return both
+        return both.drop_duplicates(UNIT).sort_values(UNIT, ignore_index=True)
+
     @property
     def files(self) -> tuple[Path, ...]:
         """Every table of the assignment, in the order in which they are made."""

@@ -21,6 +21,7 @@ from uplift.analysis.look_record import looks_from, looks_text, with_look
 from uplift.analysis.looks import Look
 from uplift.analysis.maturity import mature_units
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.waves import is_redrawn, outcomes_of_waves
 from uplift.assigned import FIRST, Assigned
 from uplift.assignment.assign import assign_from
 from uplift.assignment.order import Lists, distinct_customers, excluded_units, held_out
@@ -146,7 +147,7 @@ class Campaign:
         return Trial.join(
             self.experiment,
             self._watched(),
-            self.read("ingest"),
+            self._of_first_wave(self.read("ingest")),
             self.read("customers"),
             missing=self.missing,
         )
@@ -264,7 +265,7 @@ class Campaign:
         Errors: those of `Assigned.ramp`.
         """
         self._require_state("assign", "assigned")
-        table = self.read("customers")
+        table = read_frame(self.path("customers"), what="customers")  # those first given
         now = self._lists(table, datetime.now(UTC), **lists)
         return self.assigned.ramp(exposure_share, table, now, why=why)
 
@@ -338,7 +339,7 @@ class Campaign:
         trial = Trial.join(
             self.experiment,
             self._watched(),
-            table,
+            self._of_first_wave(table),
             self.read("customers"),
             missing=self.missing,
         )
@@ -503,9 +504,10 @@ class Campaign:
         """A table that an earlier step wrote."""
         if step == "assign":
             self.path("assign", need="assign")
-            return self.assigned.table()
-        need = "assign" if step == "customers" else step
-        return read_frame(self.path(step, need=need), what=step)
+            return self.assigned.whole()
+        if step == "customers":
+            return self._customers()
+        return read_frame(self.path(step, need=step), what=step)
 
     def policy(self) -> ContactPolicy:
         """The contact policy in the folder, or one without limits."""
@@ -571,11 +573,32 @@ class Campaign:
         self._keep("assign", assigned)
         self._write("assignment", report)
 
+    def _customers(self) -> pd.DataFrame:
+        """Every customer as known when first assigned."""
+        paths = [self.path("customers", need="assign")]
+        later = [window.wave for window in self.experiment.schedule.windows[1:]]
+        paths += [self.folder / f"customers_{wave}.parquet" for wave in later]
+        tables = [read_frame(path, what="customers") for path in paths if path.is_file()]
+        if len(tables) == 1:
+            return tables[0]
+        return pd.concat(tables, ignore_index=True).drop_duplicates(UNIT, ignore_index=True)
+
     def _watched(self) -> pd.DataFrame:
-        """The assignment without units of a trigger whose response window is still open."""
-        table = self.read("assign")
+        """The assignment that models learn from: units whose response window has closed.
+
+        Where waves are drawn anew, that is the first one, whose customers have one arm each.
+        """
+        table = self.assigned.table() if is_redrawn(self.experiment) else self.read("assign")
         mature = mature_units(self.experiment, table, datetime.now(UTC))
         return table[mature].reset_index(drop=True) if mature.any() else table
+
+    def _of_first_wave(self, outcomes: pd.DataFrame) -> pd.DataFrame:
+        """Outcomes of the first wave, where waves are drawn anew; else all."""
+        if not is_redrawn(self.experiment):
+            return outcomes
+        first = outcomes_of_waves(self.experiment, outcomes)
+        first = first[first["wave"] == self.experiment.schedule.windows[0].wave]
+        return first.assign(unit=first["customer"]).drop(columns=["customer", "wave"])
 
     @property
     def _planned_units(self) -> int | None:

@@ -16,9 +16,13 @@ from uplift.analysis.look_record import look_of
 from uplift.analysis.looks import Look, look_rule
 from uplift.analysis.maturity import Mask, mature_units
 from uplift.analysis.money import money_of
-from uplift.analysis.readings import Readings, read
+from uplift.analysis.read import read
+from uplift.analysis.readings import Readings
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.robustness import influence_rows, robustness_checks
 from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
+from uplift.analysis.wave_effects import wave_rows
+from uplift.analysis.waves import by_wave, is_redrawn, outcomes_of_waves
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
@@ -45,8 +49,9 @@ def analyse(
 ) -> AnalysisReport:
     """The experiment's effects, money and decision, by intention to treat.
 
-    assigned   one row per unit: `unit`, `arm` (and `cluster` where clusters were randomised)
-    outcomes   one row per unit with the outcome columns of the metrics and the economics
+    assigned   one row per unit: `unit`, `arm` (and `cluster` where clusters were randomised, and a
+               row per `wave` where waves are drawn anew)
+    outcomes   one row per unit (and wave) with the outcome columns of the metrics and the economics
     customers  one row per unit; its covariate columns adjust the metrics that name them
     missing    what an assigned unit without an outcome means: an error, 0, or left out; when left
                out, the arms must lose alike (OUTCOME_ATTRITION)
@@ -76,6 +81,9 @@ def analyse(
         refuse_among(among)
     read_at = None if as_of is None else experiment.schedule.moment(as_of)
     now = read_at or datetime.now(UTC)
+    if is_redrawn(experiment):
+        assigned = by_wave(experiment, assigned)
+        outcomes = outcomes_of_waves(experiment, outcomes)
     everyone = checked_assignment(experiment, assigned)
     mature = mature_units(experiment, everyone, now)
     table = everyone[mature].reset_index(drop=True) if mature.any() else everyone
@@ -100,6 +108,7 @@ def analyse(
     money = money_of(experiment, readings)
     segments = segment_readings(experiment, readings)
     delivery = () if log is None else deliveries(experiment, readings, everyone, log)
+    influences = influence_rows(experiment, readings)
     provisional = not mature.any()
     closes = experiment.schedule.closes_at.strftime("%Y-%m-%d %H:%M UTC")
     checks = (
@@ -108,6 +117,7 @@ def analyse(
         *(_open_window(closes) if provisional else ()),
         *(_immature(mature, closes) if mature.any() else ()),
         *readings.checks,
+        *robustness_checks(experiment, readings, influences),
         *segment_checks(experiment, readings),
         *segment_warnings(segments),
         *(delivery_checks(experiment, delivery) if delivery else ()),
@@ -140,6 +150,8 @@ def analyse(
         ),
         earlier=tuple(earlier or ()),
         segments=segments,
+        influence=influences,
+        waves=wave_rows(experiment, readings),
         funnel=funnel_of(experiment, effects),
         delivery=delivery,
     )

@@ -11,9 +11,17 @@ from functools import reduce
 import pandas as pd
 
 from uplift.aggregate import MomentsTable, aggregate
-from uplift.analysis.columns import N_UNITS, NO_COVARIATES, Adjusting, pairs_needed
+from uplift.analysis.columns import (
+    N_UNITS,
+    NO_COVARIATES,
+    Adjusting,
+    bases_of,
+    pairs_needed,
+)
+from uplift.analysis.waves import WAVE
 from uplift.errors import DataError
 from uplift.experiment import Experiment
+from uplift.inference.crossed import covariances_of_arms
 from uplift.inference.moments import Moments
 
 ByArm = Mapping[str, Moments]
@@ -28,11 +36,13 @@ class Cells:
     arms      by arm
     strata    by stratum and arm; empty where units are not weighed by stratum
     segments  by segment column, value and arm
+    waves     by wave and arm; empty where there is one
     """
 
     arms: ByArm
     strata: Mapping[str, ByArm] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, ByArm]] = field(default_factory=dict)
+    waves: Mapping[str, ByArm] = field(default_factory=dict)
 
 
 def unit_cells(
@@ -96,7 +106,48 @@ def groups_of(
     groups = {name: _labels(features, name) for name in plan.segments}
     if parts:
         groups[STRATUM] = reduce(lambda first, second: first + " · " + second, parts)
+    if WAVE in joined.columns and joined[WAVE].nunique() > 1:
+        groups[WAVE] = joined[WAVE].astype("str").reset_index(drop=True)
     return groups
+
+
+def crossed_moments(
+    experiment: Experiment,
+    frame: pd.DataFrame,
+    customer: pd.Series,
+    readings: Sequence[str],
+) -> Moments:
+    """Moments of customers who may be in several arms: a total per reading and arm (`in_arm`)."""
+    rows = frame[[ARM, *readings]].assign(customer=customer.to_numpy())
+    rows[N_UNITS] = 1.0
+    names = [*readings, N_UNITS]
+    totals = [
+        rows[rows[ARM] == arm]
+        .groupby("customer")[names]
+        .sum()
+        .rename(columns={name: in_arm(name, arm) for name in names})
+        for arm in experiment.arm_names
+    ]
+    wide = pd.concat(totals, axis=1).fillna(0.0)
+    bases = bases_of(experiment)
+    pairs = [
+        pair
+        for reading in readings
+        for pair in covariances_of_arms(
+            [
+                (in_arm(reading, arm), in_arm(bases.get(reading, N_UNITS), arm))
+                for arm in experiment.arm_names
+            ]
+        )
+    ]
+    return aggregate(
+        wide, by=(), columns=[str(name) for name in wide.columns], covariances=pairs
+    ).cell()
+
+
+def in_arm(reading: str, arm: str) -> str:
+    """The column of a customer's total of a reading in one arm."""
+    return f"{reading} | {arm}"
 
 
 def _labels(features: pd.DataFrame, name: str) -> pd.Series:
@@ -138,5 +189,5 @@ def _by_group(table: MomentsTable, label: str) -> dict[str, dict[str, Moments]]:
 def _cells(
     experiment: Experiment, arms: ByArm, by_group: dict[str, dict[str, dict[str, Moments]]]
 ) -> Cells:
-    strata = by_group.pop(STRATUM, {})
-    return Cells({arm: arms[arm] for arm in experiment.arm_names}, strata, by_group)
+    strata, waves = by_group.pop(STRATUM, {}), by_group.pop(WAVE, {})
+    return Cells({arm: arms[arm] for arm in experiment.arm_names}, strata, by_group, waves)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from uplift.analysis.waves import is_redrawn
 from uplift.checks import Check, warning
 from uplift.errors import DataError
 from uplift.experiment import Experiment
@@ -199,6 +200,8 @@ def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
 
 
 def _why_unadjusted(experiment: Experiment, metric: Metric, *, known: bool) -> str | None:
+    if is_redrawn(experiment):
+        return "waves are drawn anew, and customers are read by their totals in every arm"
     if experiment.cluster is not None:
         return "clusters were randomised, and adjustment by cluster is not available"
     if metric.kind == "ratio":

@@ -6,34 +6,24 @@ clusters were randomised.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import pandas as pd
-
-from uplift.analysis.cells import ByArm, cluster_cells, groups_of, unit_cells
-from uplift.analysis.columns import (
-    DELIVERED,
-    N_UNITS,
-    bases_of,
-    caps_of,
-    covariates_of,
-    delivered_part,
-    outcome_readings,
-)
+from uplift.analysis.cells import ByArm, in_arm
+from uplift.analysis.columns import N_UNITS
 from uplift.analysis.looks import LookRule
 from uplift.checks import Check
-from uplift.experiment import CONTROL, Experiment
-from uplift.frames import UNIT, frame_digest
+from uplift.experiment import CONTROL
+from uplift.inference.crossed import crossed
+from uplift.inference.influence import Extremes
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
+from uplift.inference.poststratification import poststratified, poststratified_ratio
 from uplift.inference.proportions import score
 from uplift.inference.ratios import ratio
 from uplift.inference.regression_adjustment import lin
-from uplift.outcomes import SMALL_ARM, Missing
-from uplift.trial import checked_assignment, features_of, join_outcomes
+from uplift.outcomes import SMALL_ARM
 
-Method = Literal["Welch", "Lin", "score", "by cluster", "ratio"]
+Method = Literal["Welch", "Lin", "score", "post-stratified", "by cluster", "by customer", "ratio"]
 
 RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
 
@@ -52,6 +42,10 @@ class Readings:
     rule        how this reading shares the error with others
     strata      moments by stratum and arm, where units are weighed by stratum
     segments    moments by segment column, value and arm
+    waves       moments by wave and arm, where there are several
+    customers   moments of customers, where they are drawn anew in every wave (`in_arm`)
+    ends        by reading and arm: the largest and smallest values, of units that were randomised
+    known_before  columns of the moments that were known before the send
     """
 
     moments: Mapping[str, Moments]
@@ -68,12 +62,16 @@ class Readings:
     rule: LookRule = field(default_factory=LookRule)
     strata: Mapping[str, ByArm] = field(default_factory=dict)
     segments: Mapping[str, Mapping[str, ByArm]] = field(default_factory=dict)
+    waves: Mapping[str, ByArm] = field(default_factory=dict)
+    customers: Moments | None = None
+    ends: Mapping[str, Mapping[str, Extremes]] = field(default_factory=dict)
+    known_before: tuple[str, ...] = ()
 
     def of(self, moments: ByArm) -> "Readings":
         """The readings of some units only, e.g. of one segment."""
         counts = {arm: round(cell.count) for arm, cell in moments.items()}
         rule = replace(self.rule, before={})  # the looks before were of all units
-        return replace(self, moments=moments, analysed=counts, rule=rule, strata={}, segments={})
+        return replace(self, moments=moments, analysed=counts, rule=rule, strata={}, customers=None)
 
     @property
     def population(self) -> Moments:
@@ -83,6 +81,8 @@ class Readings:
 
     def method(self, reading: str, treatment: str, *, proportion: bool = False) -> Method:
         """How this comparison is estimated: by the design first, then by what the data allow."""
+        if self.customers is not None:
+            return "by customer"
         if self.clustered:
             return "by cluster"
         if reading in self.bases:
@@ -90,6 +90,8 @@ class Readings:
         arms = (self.moments[treatment], self.moments[CONTROL])
         if proportion and any(_rare(arm, reading) for arm in arms):
             return "score"
+        if self.strata:
+            return "post-stratified"
         enough = min(self.analysed.values()) >= SMALL_ARM
         return "Lin" if self.covariates.get(reading) and enough else "Welch"
 
@@ -110,22 +112,42 @@ class Readings:
         plus  an exactly known amount that every unit of the treatment has more
         """
         wanted = self.confidence if confidence is None else confidence
-        found = self._alone(
+        found = self.alone(
             reading, treatment, control, method=method, confidence=self.rule.confidence(wanted)
         )
         found = found if plus == 0 else shifted(found, plus)
         test = f"{reading} by {treatment}" + ("" if control == CONTROL else f" over {control}")
         return replace(found, p_value=self.rule.p_value(found.p_value, test=test))
 
-    def _alone(
+    def alone(
         self, reading: str, treatment: str, control: str, *, method: Method, confidence: float
     ) -> Estimate:
         """The estimate as if this were the only reading."""
         arms = (self.moments[treatment], self.moments[control])
         level = confidence
+        if method == "by customer" and self.customers is not None:
+            base = self.bases.get(reading, N_UNITS)
+            first, second = (
+                (in_arm(reading, arm), in_arm(base, arm)) for arm in (treatment, control)
+            )
+            return crossed(self.customers, treatment=first, control=second, confidence=level)
         if method in ("by cluster", "ratio"):
             base = self.bases.get(reading, N_UNITS)
+            if self.strata:
+                strata, units = self._strata_of(treatment, control)
+                return poststratified_ratio(
+                    strata, numerator=reading, denominator=base, population=units, confidence=level
+                )
             return ratio(*arms, numerator=reading, denominator=base, confidence=level)
+        if method == "post-stratified":
+            strata, units = self._strata_of(treatment, control)
+            return poststratified(
+                strata,
+                column=reading,
+                covariates=self.covariates.get(reading, ()),
+                population=units,
+                confidence=level,
+            )
         if method == "score":
             return score(*arms, column=reading, confidence=level)
         if method == "Welch":
@@ -138,70 +160,13 @@ class Readings:
             confidence=level,
         )
 
-
-def read(
-    experiment: Experiment,
-    assigned: Any,
-    outcomes: Any,
-    customers: Any,
-    *,
-    missing: Missing,
-    rule: LookRule,
-    delivered: pd.Series | None = None,
-) -> Readings:
-    """Join, count and reduce to moments; refuses what cannot be analysed at all.
-
-    delivered  by unit, 1 when a contact arrived; None when that is not known
-    """
-    joined, notices = join_outcomes(experiment, assigned, outcomes, missing=missing)
-    everyone = checked_assignment(experiment, assigned) if missing == "drop" else joined
-    analysed = _counts(joined["arm"], experiment)
-    caps = caps_of(experiment, joined)
-    cost = joined["arm"].map(dict(experiment.economics.redemption_cost))
-    readings = outcome_readings(
-        experiment, joined, caps, redemption_cost=np.asarray(cost, dtype=np.float64)
-    )
-    if delivered is not None and experiment.cluster is None:
-        reached = joined[UNIT].map(delivered).to_numpy(np.float64)
-        key = experiment.primary.key
-        readings |= {DELIVERED: reached, delivered_part(key): readings[key] * reached}
-    features = features_of(joined[UNIT], customers)
-    adjusting, more = covariates_of(experiment, features)
-    groups = groups_of(experiment, joined, features)
-    frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
-    clustered = experiment.cluster is not None
-    if clustered:
-        cells = cluster_cells(experiment, frame, joined["cluster"], list(readings), groups)
-    else:
-        cells = unit_cells(experiment, frame, list(readings), adjusting, groups)
-    return Readings(
-        moments=cells.arms,
-        strata=cells.strata,
-        segments=cells.segments,
-        covariates={} if clustered else adjusting.by_reading,
-        bases=bases_of(experiment),
-        caps=caps,
-        assigned=_counts(everyone["arm"], experiment),
-        randomised=_randomised(everyone, experiment),
-        analysed=analysed,
-        clustered=clustered,
-        confidence=experiment.analysis.confidence,
-        data_digest=frame_digest(joined),
-        checks=(*notices, *more),
-        rule=rule,
-    )
-
-
-def _counts(arms: pd.Series, experiment: Experiment) -> dict[str, int]:
-    found = arms.value_counts()
-    return {arm: int(found.get(arm, 0)) for arm in experiment.arm_names}
-
-
-def _randomised(assignment: pd.DataFrame, experiment: Experiment) -> dict[str, int]:
-    if experiment.cluster is None:
-        return _counts(assignment["arm"], experiment)
-    found = assignment.groupby("arm")["cluster"].nunique()
-    return {arm: int(found.get(arm, 0)) for arm in experiment.arm_names}
+    def _strata_of(
+        self, treatment: str, control: str
+    ) -> tuple[list[tuple[Moments, Moments]], list[float]]:
+        """Both arms' moments in every stratum that has both, and its units in all arms."""
+        both = [by for by in self.strata.values() if treatment in by and control in by]
+        units = [sum(cell.count for cell in by.values()) for by in both]
+        return [(by[treatment], by[control]) for by in both], units
 
 
 def _rare(arm: Moments, reading: str) -> bool:

@@ -16,7 +16,9 @@ from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
 from uplift.analysis.funnel import Funnel
 from uplift.analysis.looks import Look
 from uplift.analysis.money import Money
+from uplift.analysis.robustness import InfluenceRow
 from uplift.analysis.segments import SegmentReading
+from uplift.analysis.wave_effects import WaveRow
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table, format_value, to_plain
@@ -40,6 +42,8 @@ class AnalysisReport(Result):
     look         this reading, as the looks after it need it; None between the looks of the plan
     earlier      the looks before it
     segments     effects by declared segment; all their intervals hold together
+    waves        effects by wave on the primary metric; empty where there is one wave
+    influence    what the ten largest customers do to an effect; empty where clusters are read
     funnel       the declared stages; None when there are none
     delivery     arms along the way, control first; empty without a log of contacts
     """
@@ -62,6 +66,8 @@ class AnalysisReport(Result):
     look: Look | None = None
     earlier: tuple[Look, ...] = ()
     segments: tuple[SegmentReading, ...] = ()
+    waves: tuple[WaveRow, ...] = ()
+    influence: tuple[InfluenceRow, ...] = ()
     funnel: Funnel | None = None
     delivery: tuple[Delivery, ...] = ()
 
