@@ -15,6 +15,7 @@ from uplift.analysis.delivery import Delivery
 from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
 from uplift.analysis.funnel import Funnel
 from uplift.analysis.looks import Look
+from uplift.analysis.looks_ahead import LookAhead
 from uplift.analysis.money import Money
 from uplift.analysis.robustness import InfluenceRow
 from uplift.analysis.segments import SegmentReading
@@ -41,6 +42,7 @@ class AnalysisReport(Result):
     amendments   deviations from the sealed plan, oldest first; shown with every number
     look         this reading, as the looks after it need it; None between the looks of the plan
     earlier      the looks before it
+    ahead        the planned looks still to come
     segments     effects by declared segment; all their intervals hold together
     waves        effects by wave on the primary metric; empty where there is one wave
     influence    what the ten largest customers do to an effect; empty where clusters are read
@@ -65,6 +67,7 @@ class AnalysisReport(Result):
     amendments: tuple[Amendment, ...] = ()
     look: Look | None = None
     earlier: tuple[Look, ...] = ()
+    ahead: tuple[LookAhead, ...] = ()
     segments: tuple[SegmentReading, ...] = ()
     waves: tuple[WaveRow, ...] = ()
     influence: tuple[InfluenceRow, ...] = ()
