@@ -12,6 +12,7 @@ from uplift.analysis.effects import effect_checks, effect_rows
 from uplift.analysis.funnel import funnel_of
 from uplift.analysis.look_record import look_of
 from uplift.analysis.looks import Look, look_rule
+from uplift.analysis.looks_ahead import looks_ahead
 from uplift.analysis.maturity import Mask, mature_units
 from uplift.analysis.money import money_of
 from uplift.analysis.read import read
@@ -146,6 +147,7 @@ def analyse(
             experiment, rule, effects, money, as_of=now, n_units=sum(readings.analysed.values())
         ),
         earlier=tuple(earlier or ()),
+        ahead=looks_ahead(experiment, rule, as_of=now),
         segments=segments,
         influence=influences,
         waves=wave_rows(experiment, readings),
