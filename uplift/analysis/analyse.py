@@ -20,6 +20,7 @@ from uplift.analysis.readings import Readings
 from uplift.analysis.report import AnalysisReport
 from uplift.analysis.robustness import influence_rows, robustness_checks
 from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
+from uplift.analysis.spend_split import spend_splits
 from uplift.analysis.wave_effects import wave_rows
 from uplift.analysis.waves import by_wave, is_redrawn, outcomes_of_waves
 from uplift.checks import Check, warning
@@ -150,6 +151,7 @@ def analyse(
         ahead=looks_ahead(experiment, rule, as_of=now),
         segments=segments,
         influence=influences,
+        spend=spend_splits(experiment, readings),
         waves=wave_rows(experiment, readings),
         funnel=funnel_of(experiment, effects),
         delivery=delivery,
