@@ -18,6 +18,7 @@ from uplift.analysis.families import adjusted_p_values
 from uplift.analysis.readings import Method, Readings
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment, PlannedMetric
+from uplift.inference.bayes import Posterior, Prior, posterior
 from uplift.inference.means import Estimate
 from uplift.outcomes import refuse_function_of_arm
 
@@ -33,8 +34,9 @@ class EffectRow:
 
     metric      key, e.g. "spend_28d@1"
     role        primary · secondary · guardrail
-    method      Welch · Lin (adjusted by the metric's covariate) · score (rare events) · ratio
-                (delta method) · by cluster
+    method      Welch · Lin (adjusted by covariates) · score (rare events) · skewness corrected (a
+                small control of a heavy-tailed metric) · post-stratified · ratio (delta method) ·
+                quantile (order statistics) · by cluster · by customer (waves drawn anew)
     estimate    what is reported; `unadjusted` is the plain difference beside it
     p_adjusted  Holm over the family; nan for guardrails and where nothing varies
     worst       guardrails: one-sided bound of the harm, in the metric's unit; else nan
@@ -42,7 +44,10 @@ class EffectRow:
     winsorised  when one unit holds most of the metric: the effect with that unit cut to the next
                 largest magnitude, `cap`; else both None. Shown beside, never used for the verdict
     uncapped    of a metric with a cap: the effect without it, shown beside; else None
-    verdict     better · worse · not proven · no information · only the treated (delivered, opened:
+    posterior   belief after the test, with the plan's prior where it has one (else flat); beside
+                the test, never instead; None where nothing varies
+    verdict     better · worse · not proven · no information (also of an undefined quantile) · only
+                the treated (delivered, opened:
                 shown, not tested); for guardrails: within margin · harm not excluded
     """
 
@@ -62,6 +67,7 @@ class EffectRow:
     cap: float | None = None
     winsorised: Estimate | None = None
     uncapped: Estimate | None = None
+    posterior: Posterior | None = None
 
     @property
     def tested(self) -> bool:
@@ -154,6 +160,8 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
     plain: Method = "by cluster" if readings.clustered else "Welch"
     if metric.kind == "ratio" and not readings.clustered:
         plain = "ratio"
+    if metric.kind == "quantile":
+        plain = "quantile"
     unadjusted = readings.estimate(metric.key, treatment, method=plain)
     constant = unadjusted.std_error == 0
     if constant and unadjusted.effect != 0 and not metric.delivery:
@@ -186,7 +194,22 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
         else readings.estimate(uncapped(metric.key), treatment, method=method),
     )
     row = replace(row, estimate=readings.estimate(metric.key, treatment, method=row.method))
+    row = replace(row, posterior=_posterior(planned, row.estimate, readings))
     return _guarded(row, readings) if role == GUARDRAIL else row
+
+
+def _posterior(planned: PlannedMetric, estimate: Estimate, readings: Readings) -> Posterior | None:
+    if not estimate.std_error > 0 or not np.isfinite(estimate.effect):
+        return None
+    prior, base = planned.prior, estimate.control_mean
+    return posterior(
+        estimate.effect,
+        estimate.std_error,
+        control_mean=base,
+        prior=None if prior is None or base == 0 else Prior(mean=prior.mean, std=prior.std_dev),
+        confidence=readings.confidence,
+        higher_is_better=planned.metric.direction == "up",
+    )
 
 
 def _winsorised(metric: str, treatment: str, method: Method, readings: Readings) -> Estimate | None:

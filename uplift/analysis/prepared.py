@@ -40,6 +40,8 @@ class Prepared:
     outcomes   n_units rows, the experiment's outcome columns, without gaps
     adjusting  covariates of the units, in the same order
     cluster    (n_units,) code of the cluster that was drawn; None where units are read
+    stratum    code of the stratum of each unit, or cluster where those are read, from 0; None where
+               nothing is weighed by stratum
     checks     covariates that cannot be used
     """
 
@@ -48,6 +50,7 @@ class Prepared:
     adjusting: Adjusting = field(repr=False)
     cluster: IntArray | None = field(repr=False)
     checks: tuple[Check, ...]
+    stratum: IntArray | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -57,12 +60,14 @@ class Prepared:
         customers: Any = None,
         *,
         cluster: IntArray | None = None,
+        stratum: IntArray | None = None,
     ) -> "Prepared":
         """Line up outcomes (`unit` and the outcome columns) and the customers' covariates."""
         adjusting, checks = covariates_of(experiment, features_of(outcomes[UNIT], customers))
         columns = outcomes[list(experiment.outcome_columns)].astype(np.float64)
         clustered = experiment.cluster is not None
-        return cls(experiment, columns, adjusting, cluster if clustered else None, tuple(checks))
+        cluster = cluster if clustered else None
+        return cls(experiment, columns, adjusting, cluster, tuple(checks), stratum)
 
     def read(self, arm: IntArray, outcomes: pd.DataFrame | None = None) -> Readings:
         """The readings when unit i has arm `arm[i]`, (n_units,), a position in `arm_names`.
@@ -95,7 +100,24 @@ class Prepared:
             confidence=experiment.analysis.confidence,
             data_digest="",
             checks=self.checks,
+            strata=self._strata(columns, code, pairs),
         )
+
+    def _strata(
+        self, columns: Mapping[str, Array], code: IntArray, pairs: Sequence[tuple[str, str]]
+    ) -> dict[str, dict[str, Moments]]:
+        """Moments by stratum and arm, without the cells that nobody is in."""
+        if self.stratum is None:
+            return {}
+        names = self.experiment.arm_names
+        cell = self.stratum * len(names) + code
+        found = moments_of(columns, cell, (int(self.stratum.max()) + 1) * len(names), pairs)
+        strata: dict[str, dict[str, Moments]] = {}
+        for i, moments in enumerate(found):
+            if moments.count:
+                stratum, arm = divmod(i, len(names))
+                strata.setdefault(str(stratum), {})[names[arm]] = moments
+        return strata
 
 
 def moments_of(

@@ -6,44 +6,36 @@ clusters were randomised.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import pandas as pd
-
-from uplift.analysis.cells import (
-    ByArm,
-    cluster_cells,
-    crossed_moments,
-    groups_of,
-    in_arm,
-    unit_cells,
-)
-from uplift.analysis.columns import (
-    DELIVERED,
-    N_UNITS,
-    bases_of,
-    caps_of,
-    covariates_of,
-    delivered_part,
-    outcome_readings,
-)
+from uplift.analysis.cells import ByArm, in_arm
+from uplift.analysis.columns import N_UNITS
 from uplift.analysis.looks import LookRule
-from uplift.analysis.waves import CUSTOMER, is_redrawn
 from uplift.checks import Check
-from uplift.experiment import CONTROL, Experiment
-from uplift.frames import UNIT, frame_digest
+from uplift.experiment import CONTROL
 from uplift.inference.crossed import crossed
+from uplift.inference.influence import Extremes
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
+from uplift.inference.poststratification import poststratified, poststratified_ratio
 from uplift.inference.proportions import score
+from uplift.inference.quantiles import Quantile, quantile_difference
 from uplift.inference.ratios import ratio
 from uplift.inference.regression_adjustment import lin
+from uplift.inference.skewed_means import SkewedArm, check_skewness, common_shape
 from uplift.outcomes import SMALL_ARM
-from uplift.reading_rules import ReadingRules
-from uplift.trial import features_of, join_outcomes
 
-Method = Literal["Welch", "Lin", "score", "by cluster", "by customer", "ratio"]
+Method = Literal[
+    "Welch",
+    "Lin",
+    "score",
+    "skewness corrected",
+    "post-stratified",
+    "by cluster",
+    "by customer",
+    "ratio",
+    "quantile",
+]
 
 RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
 
@@ -64,6 +56,10 @@ class Readings:
     segments    moments by segment column, value and arm
     waves       moments by wave and arm, where there are several
     customers   moments of customers, where they are drawn anew in every wave (`in_arm`)
+    ends        by reading and arm: the largest and smallest values, of units that were randomised
+    known_before  columns of the moments that were known before the send
+    thirds      by reading and arm: the third central moment, where skewness may be corrected
+    quantiles   by metric key and arm
     """
 
     moments: Mapping[str, Moments]
@@ -82,12 +78,18 @@ class Readings:
     segments: Mapping[str, Mapping[str, ByArm]] = field(default_factory=dict)
     waves: Mapping[str, ByArm] = field(default_factory=dict)
     customers: Moments | None = None
+    ends: Mapping[str, Mapping[str, Extremes]] = field(default_factory=dict)
+    known_before: tuple[str, ...] = ()
+    thirds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    quantiles: Mapping[str, Mapping[str, Quantile]] = field(default_factory=dict)
 
     def of(self, moments: ByArm) -> "Readings":
         """The readings of some units only, e.g. of one segment."""
         counts = {arm: round(cell.count) for arm, cell in moments.items()}
         rule = replace(self.rule, before={})  # the looks before were of all units
-        return replace(self, moments=moments, analysed=counts, rule=rule, customers=None)
+        return replace(
+            self, moments=moments, analysed=counts, rule=rule, strata={}, thirds={}, customers=None
+        )
 
     @property
     def population(self) -> Moments:
@@ -97,6 +99,8 @@ class Readings:
 
     def method(self, reading: str, treatment: str, *, proportion: bool = False) -> Method:
         """How this comparison is estimated: by the design first, then by what the data allow."""
+        if reading in self.quantiles:
+            return "quantile"
         if self.customers is not None:
             return "by customer"
         if self.clustered:
@@ -106,8 +110,19 @@ class Readings:
         arms = (self.moments[treatment], self.moments[CONTROL])
         if proportion and any(_rare(arm, reading) for arm in arms):
             return "score"
+        if self.strata:
+            return "post-stratified"
         enough = min(self.analysed.values()) >= SMALL_ARM
+        if enough and not self.skewness(reading, treatment).passed:
+            return "skewness corrected"
         return "Lin" if self.covariates.get(reading) and enough else "Welch"
+
+    def skewness(self, reading: str, treatment: str) -> Check:
+        """Whether a plain interval would err as often on each side as it says."""
+        if reading not in self.thirds:
+            return Check("skewness", passed=True)
+        arms = (self._shaped(reading, arm) for arm in (treatment, CONTROL))
+        return check_skewness(*arms, confidence=self.confidence)
 
     def estimate(
         self,
@@ -126,19 +141,25 @@ class Readings:
         plus  an exactly known amount that every unit of the treatment has more
         """
         wanted = self.confidence if confidence is None else confidence
-        found = self._alone(
-            reading, treatment, control, method=method, confidence=self.rule.confidence(wanted)
-        )
-        found = found if plus == 0 else shifted(found, plus)
+        level = self.rule.confidence(wanted)
+        if method == "skewness corrected" and reading in self.thirds:
+            more, base = (self._shaped(reading, arm) for arm in (treatment, control))
+            found = common_shape(more.plus(plus), base, confidence=level)
+        else:
+            found = self.alone(reading, treatment, control, method=method, confidence=level)
+            found = found if plus == 0 else shifted(found, plus)
         test = f"{reading} by {treatment}" + ("" if control == CONTROL else f" over {control}")
         return replace(found, p_value=self.rule.p_value(found.p_value, test=test))
 
-    def _alone(
+    def alone(
         self, reading: str, treatment: str, control: str, *, method: Method, confidence: float
     ) -> Estimate:
         """The estimate as if this were the only reading."""
         arms = (self.moments[treatment], self.moments[control])
         level = confidence
+        if method == "quantile":
+            of_arm = self.quantiles[reading]
+            return quantile_difference(of_arm[treatment], of_arm[control], confidence=level)
         if method == "by customer" and self.customers is not None:
             base = self.bases.get(reading, N_UNITS)
             first, second = (
@@ -147,10 +168,24 @@ class Readings:
             return crossed(self.customers, treatment=first, control=second, confidence=level)
         if method in ("by cluster", "ratio"):
             base = self.bases.get(reading, N_UNITS)
+            if self.strata:
+                strata, units = self._strata_of(treatment, control)
+                return poststratified_ratio(
+                    strata, numerator=reading, denominator=base, population=units, confidence=level
+                )
             return ratio(*arms, numerator=reading, denominator=base, confidence=level)
+        if method == "post-stratified":
+            strata, units = self._strata_of(treatment, control)
+            return poststratified(
+                strata,
+                column=reading,
+                covariates=self.covariates.get(reading, ()),
+                population=units,
+                confidence=level,
+            )
         if method == "score":
             return score(*arms, column=reading, confidence=level)
-        if method == "Welch":
+        if method in ("Welch", "skewness corrected"):
             return welch(*arms, column=reading, confidence=level)
         return lin(
             *arms,
@@ -160,76 +195,16 @@ class Readings:
             confidence=level,
         )
 
+    def _shaped(self, reading: str, arm: str) -> SkewedArm:
+        return SkewedArm.of(self.moments[arm], reading, third=self.thirds[reading][arm])
 
-def read(
-    experiment: Experiment,
-    assigned: pd.DataFrame,
-    outcomes: Any,
-    customers: Any,
-    *,
-    rules: ReadingRules,
-    look: LookRule,
-    delivered: pd.Series | None = None,
-) -> Readings:
-    """Join, count and reduce to moments; refuses what cannot be analysed at all.
-
-    assigned   checked, and without what the rules leave out of it
-    delivered  by unit, 1 when a contact arrived; None when that is not known
-    """
-    joined, notices = join_outcomes(experiment, assigned, outcomes, rules=rules)
-    everyone = assigned if rules.missing == "drop" else joined
-    analysed = _counts(joined["arm"], experiment)
-    caps = caps_of(experiment, joined)
-    cost = joined["arm"].map(dict(experiment.economics.redemption_cost))
-    readings = outcome_readings(
-        experiment, joined, caps, redemption_cost=np.asarray(cost, dtype=np.float64)
-    )
-    if delivered is not None and experiment.cluster is None:
-        reached = joined[UNIT].map(delivered).to_numpy(np.float64)
-        key = experiment.primary.key
-        readings |= {DELIVERED: reached, delivered_part(key): readings[key] * reached}
-    features = features_of(joined[CUSTOMER if CUSTOMER in joined.columns else UNIT], customers)
-    adjusting, more = covariates_of(experiment, features)
-    groups = groups_of(experiment, joined, features)
-    frame = pd.DataFrame({"arm": joined["arm"], **readings, **adjusting.columns})
-    clustered = experiment.cluster is not None
-    if clustered:
-        cells = cluster_cells(experiment, frame, joined["cluster"], list(readings), groups)
-    else:
-        cells = unit_cells(experiment, frame, list(readings), adjusting, groups)
-    drawn = joined["cluster"] if clustered else joined.get(CUSTOMER)
-    return Readings(
-        moments=cells.arms,
-        strata=cells.strata,
-        segments=cells.segments,
-        waves=cells.waves,
-        customers=crossed_moments(experiment, frame, drawn, list(readings))
-        if is_redrawn(experiment) and drawn is not None
-        else None,
-        covariates={} if clustered else adjusting.by_reading,
-        bases=bases_of(experiment),
-        caps=caps,
-        assigned=_counts(everyone["arm"], experiment),
-        randomised=_randomised(everyone, experiment),
-        analysed=analysed,
-        clustered=clustered,
-        confidence=experiment.analysis.confidence,
-        data_digest=frame_digest(joined),
-        checks=(*notices, *more),
-        rule=look,
-    )
-
-
-def _counts(arms: pd.Series, experiment: Experiment) -> dict[str, int]:
-    found = arms.value_counts()
-    return {arm: int(found.get(arm, 0)) for arm in experiment.arm_names}
-
-
-def _randomised(assignment: pd.DataFrame, experiment: Experiment) -> dict[str, int]:
-    if experiment.cluster is None:
-        return _counts(assignment["arm"], experiment)
-    found = assignment.groupby("arm")["cluster"].nunique()
-    return {arm: int(found.get(arm, 0)) for arm in experiment.arm_names}
+    def _strata_of(
+        self, treatment: str, control: str
+    ) -> tuple[list[tuple[Moments, Moments]], list[float]]:
+        """Both arms' moments in every stratum that has both, and its units in all arms."""
+        both = [by for by in self.strata.values() if treatment in by and control in by]
+        units = [sum(cell.count for cell in by.values()) for by in both]
+        return [(by[treatment], by[control]) for by in both], units
 
 
 def _rare(arm: Moments, reading: str) -> bool:

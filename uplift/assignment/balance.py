@@ -1,47 +1,23 @@
-"""Are the arms alike? Every covariate of each treatment beside the control's.
+"""Are the arms of a draw alike? Every covariate of each treatment beside the control's, from rows.
 
-Random assignment leaves differences between arms that chance explains; larger ones mean that
-something after the draw removed or added units. Where strata or rerandomisation made the arms more
-alike than chance does, the p values are too large: such a draw raises fewer false alarms than it
-may, and a true one is as loud as ever.
+The tests themselves, and the check, are in `inference.balance_tests`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-from uplift.checks import Check
 from uplift.errors import DataError
 from uplift.experiment import CONTROL, Experiment
 from uplift.frames import UNIT, rows_by_id
+from uplift.inference.balance_tests import Balance, adjusted_balance, compared_means, pooled_spread
 from uplift.inference.doubly_robust import average
-from uplift.inference.multiplicity import holm
 from uplift.trial import NOT_FEATURES
-
-ALARM_P_VALUE = 1e-4  # after Holm, over all covariates and arms
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Balance:
-    """How one covariate differs between a treatment and the control.
-
-    difference  standardised: difference in means / pooled standard deviation
-    p_value     of no difference (by cluster where clusters were drawn), adjusted by Holm
-    """
-
-    covariate: str
-    arm: str
-    control_mean: float
-    treatment_mean: float
-    difference: float
-    p_value: float
 
 
 def covariates_in(customers: pd.DataFrame) -> list[str]:
@@ -73,27 +49,7 @@ def balance_of(
         for name in names
         for one in _one_covariate(experiment, assigned["arm"], customers[name].take(row), cluster)
     ]
-    adjusted = holm([one.p_value for one in found])
-    return tuple(replace(b, p_value=float(p)) for b, p in zip(found, adjusted, strict=True))
-
-
-def check_balance(balance: Iterable[Balance], *, name: str = "balance") -> list[Check]:
-    """The least balanced covariate; one check, blocking as a sample ratio mismatch is."""
-    tested = [one for one in balance if np.isfinite(one.p_value)]
-    if not tested:
-        return []
-    worst = min(tested, key=lambda one: one.p_value)
-    return [
-        Check(
-            name,
-            passed=worst.p_value >= ALARM_P_VALUE,
-            value=worst.p_value,
-            bound=ALARM_P_VALUE,
-            remedy=f"{worst.covariate} differs between {worst.arm} and control by more than "
-            "chance explains: look for units removed or added after the draw.",
-            code=name.upper(),
-        )
-    ]
+    return adjusted_balance(found)
 
 
 def _one_covariate(
@@ -109,23 +65,14 @@ def _one_covariate(
     control_mean, control_error, control_variance = means[CONTROL]
     for treatment in experiment.treatments:
         mean, error, variance = means[treatment.name]
-        spread = float(np.sqrt((variance + control_variance) / 2))
-        gap, std_error = mean - control_mean, float(np.hypot(error, control_error))
-        yield Balance(
+        yield compared_means(
             covariate=str(column.name),
             arm=treatment.name,
             control_mean=control_mean,
             treatment_mean=mean,
-            difference=gap / spread if spread > 0 else (0.0 if gap == 0 else float("nan")),
-            p_value=_p_value(gap, std_error),
+            spread=pooled_spread(variance, control_variance),
+            std_error=float(np.hypot(error, control_error)),
         )
-
-
-def _p_value(gap: float, std_error: float) -> float:
-    """Two-sided; where nothing varies, any difference is one; nan when an arm has no mean."""
-    if std_error == 0:
-        return 1.0 if gap == 0 else 0.0
-    return float(2 * stats.norm.sf(abs(gap) / std_error))
 
 
 def _mean_of(values: Array, cluster: IntArray | None) -> tuple[float, float, float]:

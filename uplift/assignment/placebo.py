@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from uplift.assignment.balance import Balance, balance_of, check_balance
+from uplift.assignment.balance import balance_of
 from uplift.checks import Check
 from uplift.errors import DataError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, read_frame, require_unique, rows_by_id
+from uplift.inference.balance_tests import Balance, check_balance
 from uplift.outcome_rows import refuse_not_finite
 from uplift.table import Column, Result, Table
 from uplift.trial import checked_assignment

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from uplift.assignment.assign import Assignment
-from uplift.assignment.balance import Balance, balance_of, check_balance, covariates_in
+from uplift.assignment.balance import balance_of, covariates_in
 from uplift.assignment.draws import Draw
 from uplift.assignment.order import Step, distinct_customers
 from uplift.audience import eligible
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, personal_id_warning, read_frame
+from uplift.inference.balance_tests import Balance, check_balance
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.reading_rules import ReadingRules, as_told
 from uplift.table import Column, Result, Table

@@ -2,12 +2,16 @@
 
 A normal interval around the observed proportions fails when an arm has few events (it has no width
 at all when there is none). The score interval uses the variance that the difference in question
-would imply.
+would imply. Tests by other methods, exact ones among them, are in `proportion_tests`; an exact
+interval is in `exact_proportions`.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
+from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from uplift.errors import DataError
@@ -23,21 +27,30 @@ def score(
         the differences d with |p_t - p_c - d| <= z * std_error(d), where std_error(d) comes from
         the most likely pair of proportions that lie d apart, times n / (n - 1)
 
-    Never undefined: without any event, the interval still says how many there can be. Standard
-    error and relative interval are those of `welch`.
+    Never undefined: without any event, the interval still says how many there can be. The relative
+    interval holds the ratios p_t / p_c that the same kind of test does not reject, less 1 (nan when
+    the control had no event, because then the ratio has no upper limit). The standard error is that
+    of `welch`.
 
     Source: Miettinen & Nurminen (1985), Statistics in Medicine 4(2).
     """
     plain = welch(treatment, control, column=column, confidence=confidence)
-    events = (_events(treatment, column), _events(control, column))
+    events = (events_of(treatment, column), events_of(control, column))
     sizes = (treatment.count, control.count)
     bound = float(stats.norm.ppf(0.5 + confidence / 2))
     ci = (_limit(events, sizes, bound), _limit(events, sizes, -bound))
-    p_value = float(2 * stats.norm.sf(abs(_statistic(0.0, events, sizes))))
-    return replace(plain, ci=ci, p_value=p_value, df=float("inf"))
+    p_value = float(2 * stats.norm.sf(abs(score_statistic(0.0, events, sizes))))
+    return replace(
+        plain,
+        ci=ci,
+        p_value=p_value,
+        df=float("inf"),
+        relative_ci=_relative_limits(events, sizes, bound),
+    )
 
 
-def _events(moments: Moments, column: str) -> float:
+def events_of(moments: Moments, column: str) -> float:
+    """How many units had the event; refused unless every value of the column is 0 or 1."""
     mean, count = moments.mean_of(column), moments.count
     spread = mean * (1 - mean) * count / max(count - 1, 1)
     if not np.isclose(moments.variance(column), spread, rtol=1e-6, atol=1e-12):
@@ -51,23 +64,51 @@ def _events(moments: Moments, column: str) -> float:
 
 
 def _limit(events: tuple[float, float], sizes: tuple[float, float], bound: float) -> float:
-    """The difference at which the score statistic equals the bound; it falls from 1 to -1."""
+    """The difference at which the score statistic equals the bound; it falls from -1 to 1."""
     edge = 1 - 1e-12
-
-    def above(difference: float) -> float:
-        return _statistic(difference, events, sizes) - bound
-
-    if above(-edge) <= 0:
-        return -1.0
-    if above(edge) >= 0:
-        return 1.0
-    return float(optimize.brentq(above, -edge, edge, xtol=1e-14, rtol=1e-12))
+    return _fall_to(bound, lambda d: score_statistic(d, events, sizes), -edge, edge, ends=(-1, 1))
 
 
-def _statistic(difference: float, events: tuple[float, float], sizes: tuple[float, float]) -> float:
+def _relative_limits(
+    events: tuple[float, float], sizes: tuple[float, float], bound: float
+) -> tuple[float, float]:
+    if events[1] == 0:
+        return float("nan"), float("nan")
+
+    def statistic(log_ratio: float) -> float:
+        return _ratio_statistic(float(np.exp(log_ratio)), events, sizes)
+
+    ends = (-np.inf, np.inf)
+    low, high = (_fall_to(b, statistic, -50.0, 50.0, ends=ends) for b in (bound, -bound))
+    return float(np.expm1(low)), float(np.expm1(high))
+
+
+def _fall_to(
+    bound: float,
+    statistic: Callable[[float], float],
+    low: float,
+    high: float,
+    *,
+    ends: tuple[float, float],
+) -> float:
+    """Where a falling statistic reaches the bound; an end when it does not in between."""
+    if statistic(low) <= bound:
+        return float(ends[0])
+    if statistic(high) >= bound:
+        return float(ends[1])
+    return float(optimize.brentq(lambda x: statistic(x) - bound, low, high, xtol=1e-14, rtol=1e-12))
+
+
+def score_statistic(
+    difference: float, events: tuple[float, float], sizes: tuple[float, float]
+) -> float:
+    """How far the observed difference is from `difference`, in standard errors under the latter.
+
+    events, sizes  of the treatment and of the control
+    """
     (x_t, x_c), (n_t, n_c) = events, sizes
     apart = x_t / n_t - x_c / n_c - difference
-    p_c = _restricted(difference, events, sizes)
+    p_c = float(restricted(difference, x_t, x_c, n_t, n_c))
     p_t = p_c + difference
     variance = (p_t * (1 - p_t) / n_t + p_c * (1 - p_c) / n_c) * (n_t + n_c) / (n_t + n_c - 1)
     if variance <= 0:
@@ -75,18 +116,39 @@ def _statistic(difference: float, events: tuple[float, float], sizes: tuple[floa
     return float(apart / np.sqrt(variance))
 
 
-def _restricted(
-    difference: float, events: tuple[float, float], sizes: tuple[float, float]
+def _ratio_statistic(
+    ratio: float, events: tuple[float, float], sizes: tuple[float, float]
 ) -> float:
-    """Most likely control proportion when the treatment's is `difference` more: a cubic's root."""
+    """The score statistic of p_t / p_c = ratio, with the most likely pair of that ratio."""
     (x_t, x_c), (n_t, n_c) = events, sizes
+    a, c = (n_t + n_c) * ratio, x_t + x_c
+    b = n_t * ratio + x_t + n_c + x_c * ratio
+    p_c = 2 * c / (b + np.sqrt(max(b**2 - 4 * a * c, 0.0)))  # the smaller root, without rounding
+    p_t = min(p_c * ratio, 1.0)
+    variance = p_t * (1 - p_t) / n_t + ratio**2 * p_c * (1 - p_c) / n_c
+    variance *= (n_t + n_c) / (n_t + n_c - 1)
+    apart = x_t / n_t - ratio * x_c / n_c
+    if variance <= 0:
+        return 0.0 if apart == 0 else float(np.copysign(np.inf, apart))
+    return float(apart / np.sqrt(variance))
+
+
+def restricted(
+    difference: float, x_t: ArrayLike, x_c: ArrayLike, n_t: float, n_c: float
+) -> npt.NDArray[np.float64]:
+    """Most likely control proportion when the treatment's is `difference` more: a cubic's root.
+
+    x_t, x_c  events, of one pair of arms or of many (they broadcast)
+    """
+    x_t, x_c = np.asarray(x_t, dtype=np.float64), np.asarray(x_c, dtype=np.float64)
     n = n_t + n_c
     quadratic = (n_t + 2 * n_c) * difference - n - x_t - x_c
     linear = (n_c * difference - n - 2 * x_c) * difference + x_t + x_c
     constant = x_c * difference * (1 - difference)
     third = quadratic / (3 * n)
     q = third**3 - quadratic * linear / (6 * n**2) + constant / (2 * n)
-    p = np.copysign(np.sqrt(max(third**2 - linear / (3 * n), 0.0)), q)
-    angle = 0.0 if p == 0 else float(np.arccos(np.clip(q / p**3, -1.0, 1.0)))
+    p = np.copysign(np.sqrt(np.maximum(third**2 - linear / (3 * n), 0.0)), q)
+    cubed = np.where(p == 0, 1.0, p**3)
+    angle = np.where(p == 0, 0.0, np.arccos(np.clip(q / cubed, -1.0, 1.0)))
     root = 2 * p * np.cos((np.pi + angle) / 3) - third
-    return float(np.clip(root, max(0.0, -difference), min(1.0, 1 - difference)))
+    return np.asarray(np.clip(root, max(0.0, -difference), min(1.0, 1 - difference)))

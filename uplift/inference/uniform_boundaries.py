@@ -221,6 +221,56 @@ def double_stitching_bound(
     return rounding + math.sqrt(k1**2 * variance * time * level + linear**2) + linear
 
 
+def empirical_process_lil_bound(
+    t: float, *, alpha: float = 0.05, t_min: float, a: float = 0.85
+) -> float:
+    """Bound on the distance of an empirical distribution function, everywhere, at every time.
+
+        a sqrt((ln(1 + ln(t / t_min)) + c) / t) from t_min on, inf before
+
+    c is the smallest constant whose error 4 exp(-g c) (1 + 1 / ((g - 1) ln(eta))) is at most alpha
+    for the best ratio eta of times, with g = 2 / eta (a - sqrt(2 (eta - 1) / c))^2 above 1.
+
+    a  slope, above 1 / sqrt(2); a smaller one is tighter late and looser early
+    """
+    if not (a > 1 / math.sqrt(2) and t_min >= 1 and 0 < alpha < 1):
+        raise DefinitionError(
+            f"a must be above {1 / math.sqrt(2):.4f}, t_min at least 1 and alpha in (0, 1), got "
+            f"{a}, {t_min} and {alpha}.",
+            code="TUNING_INVALID",
+        )
+    if t < t_min:
+        return math.inf
+    top = 1.0
+    while _lil_error(top, a) > alpha:
+        top *= 2
+    bottom = top / 2
+    while bottom > 1e-3 and _lil_error(bottom, a) <= alpha:
+        bottom /= 2
+    c = float(optimize.brentq(lambda x: _lil_error(x, a) - alpha, bottom, top, xtol=1e-12))
+    return a * math.sqrt((math.log1p(math.log(t / t_min)) + c) / t)
+
+
+def _lil_error(c: float, a: float) -> float:
+    """Least error of a constant over the ratios of times that it allows; at most 4."""
+
+    def log_error(eta: float) -> float:
+        g = 2 / eta * max(a - math.sqrt(2 * (eta - 1) / c), 0.0) ** 2
+        if g <= 1:
+            return math.log(4.0)
+        return min(math.log(4.0), math.log(4 * (1 + 1 / ((g - 1) * math.log(eta)))) - g * c)
+
+    def beyond(eta: float) -> float:
+        return math.sqrt(eta / 2) + math.sqrt(2 * (eta - 1) / c) - a
+
+    largest = float(optimize.brentq(beyond, 1.0, 2 * a * a, xtol=1e-14))
+    tiny = 1e-12 * (largest - 1)
+    found = optimize.minimize_scalar(
+        log_error, bounds=(1 + tiny, largest - tiny), method="bounded", options={"xatol": 1e-12}
+    )
+    return math.exp(float(found.fun))
+
+
 def _stitching(eta: float) -> tuple[float, float]:
     if not eta > 1:
         raise DefinitionError(f"eta must be above 1, got {eta}. Usual: 2.", code="TUNING_INVALID")

@@ -85,14 +85,33 @@ def script_of(
     """Line up what every replay shares."""
     reader = read_as or experiment
     cluster = stage.member if reader.cluster is not None else None
+    stratum = _strata(reader, stage)
     days = look_days(reader)
     tables = [*((day, stage.by_day[day]) for day in days[:-1] if day in stage.by_day)]
     tables.append((days[-1], stage.outcomes))
     readings = tuple(
-        Prepared.of(reader, table, stage.customers, cluster=cluster) for _, table in tables
+        Prepared.of(reader, table, stage.customers, cluster=cluster, stratum=stratum)
+        for _, table in tables
     )
     places = tuple(days.index(day) for day, _ in tables)
     return Script(experiment, stage, readings, places, peek, seed)
+
+
+def _strata(reader: Experiment, stage: Stage) -> IntArray | None:
+    """The strata by which the analysis weighs: of the draw, and those that the plan adds."""
+    parts = []
+    if reader.assignment.method == "stratified":
+        drawn = stage.facts.strata.groupby(
+            list(stage.facts.strata.columns), sort=False, dropna=False
+        )
+        of_id = drawn.ngroup().to_numpy()
+        parts.append(of_id if reader.cluster is not None else of_id[stage.member])
+    if reader.analysis.strata and reader.cluster is None:
+        added = stage.history.groupby(list(reader.analysis.strata), sort=False, dropna=False)
+        parts.append(added.ngroup().to_numpy())
+    if not parts:
+        return None
+    return np.unique(np.stack(parts), axis=1, return_inverse=True)[1].astype(np.int64)
 
 
 def replayed(experiment: Experiment, *, seed: int, number: int) -> Experiment:

@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from uplift.assignment.balance import ALARM_P_VALUE, Balance
+from uplift.inference.balance_tests import ALARM_P_VALUE, Balance
 from uplift.report.style import BLUE, GREY, MUTED, ORANGE, WIDTH, title
 
 ROW_HEIGHT = 22  # px of one covariate
