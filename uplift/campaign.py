@@ -304,7 +304,8 @@ class Campaign:
             require_sent_as_assigned(drawn, told["sent"], given=told["assigned"])
         report = assignment_report(self.experiment, drawn, table)
         require_trustworthy(report)
-        self._keep_assignment(drawn, table, report.with_notices((*notices, *left_out)))
+        report = report.with_notices((*notices, *left_out))
+        self._keep_assignment(drawn, table, report)
         for notice in left_out:
             self.assigned.amend(f"{notice.value} units in two arms left out", why=notice.remedy)
         self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))

@@ -45,7 +45,7 @@ def _exact_share(value: Any) -> Any:
         )
     except (ValueError, ZeroDivisionError, TypeError):
         raise DefinitionLike(
-            f"a share must be a fraction such as 0.25 or 1/4, got {value!r}.",
+            f"a share must be a fraction, got {value!r}. Write it such as 0.25 or 1/4.",
             code="WEIGHTS_INVALID",
         ) from None
 
@@ -62,7 +62,10 @@ def _share_in_range(value: Fraction) -> Fraction:
 
 def _cost(value: float) -> float:
     if not 0 <= value < float("inf"):
-        raise DefinitionLike(f"a cost must be 0 or more, got {value}.", code="COST_INVALID")
+        raise DefinitionLike(
+            f"a cost must be 0 or more, got {value}. Write what one of them costs.",
+            code="COST_INVALID",
+        )
     return value
 
 

@@ -44,7 +44,7 @@ def require_id(name: str) -> str:
     """The id of an experiment, as it is given to a function or a command. Errors: NAME_INVALID."""
     if not SLUG.match(name):
         raise DefinitionError(
-            f"{name[:80]!r} is not the id of an experiment. Ids are lower-case letters, digits and "
+            f"{name[:80]!r} is not the id of an experiment. Use lower-case letters, digits and "
             "underscores, beginning with a letter.",
             code="NAME_INVALID",
         )

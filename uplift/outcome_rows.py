@@ -97,12 +97,15 @@ def value_per_unit(
 ) -> Array:
     """One column in the order of the assignment, nan where there is no outcome. (n_assigned,).
 
-    binary  the metric whose values can be 0 and 1 only, if the column is of one
+    binary  the metric whose values can be 0 and 1 only, if the column is of one; of several rows
+            of a unit that are not read by the first, it is whether any is 1
     Errors: OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE, OUTCOME_NOT_BINARY.
     """
     numbers = _numbers(rows.table[name], name)[rows.row]
     known = ~np.isnan(numbers)
     refuse_not_finite(numbers[known], column=name, rows=rows.row[known])
+    if binary is not None:
+        _refuse_not_binary(binary, numbers[known], rows=rows.row[known])
     if rules.missing == "zero":
         numbers = np.where(known, numbers, 0.0)
     values, first = np.full(rows.n_units, np.nan), np.full(rows.n_units, -1)
@@ -113,10 +116,10 @@ def value_per_unit(
         total = np.bincount(rows.unit, weights=numbers, minlength=rows.n_units)
         some = count > 0
         values[some] = total[some] / (count[some] if rules.repeats == "mean" else 1)
+        if binary is not None:
+            values = np.where(np.isnan(values), np.nan, (values > 0).astype(np.float64))
     found = ~np.isnan(values)
-    refuse_not_finite(values[found], column=name, rows=first[found])
-    if binary is not None:
-        _refuse_not_binary(binary, values[found], rows=first[found])
+    refuse_not_finite(values[found], column=name, rows=first[found])  # a sum may be beyond range
     return values
 
 
@@ -153,11 +156,10 @@ def _numbers(column: pd.Series, name: str) -> Array:
 def _refuse_not_binary(metric: Metric, values: Array, *, rows: IntArray) -> None:
     wrong = np.flatnonzero((values != 0) & (values != 1))
     if len(wrong):
-        wrong = wrong[np.argsort(rows[wrong], kind="stable")]
         raise DataError(
-            f"outcomes: {metric.key} is a proportion, so {metric.column!r} must be 0 or 1 for each "
-            f"unit; found {values[wrong[0]]:g} in row {rows[wrong[0]] + 1} and {len(wrong) - 1} "
-            "more. Recode it or define it as a mean.",
+            f"outcomes: {metric.key} is a proportion, so {metric.column!r} must be 0 or 1; found "
+            f"{values[wrong[0]]:g} in row {rows[wrong[0]] + 1} and {len(wrong) - 1} more. Recode "
+            "it or define it as a mean.",
             code="OUTCOME_NOT_BINARY",
             column=metric.column,
             count=len(wrong),

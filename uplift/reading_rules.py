@@ -31,7 +31,8 @@ class ReadingRules:
     """What rows mean that leave it open.
 
     missing   an assigned unit without an outcome: an error, 0, or left out
-    repeats   several rows of outcomes of one unit: an error, or their sum, mean or first
+    repeats   several rows of outcomes of one unit: an error, or their sum, mean or first; with sum
+              and mean, a proportion is whether any of the rows is 1
     two_arms  a unit in two arms: an error, or left out with all its rows
     early     an outcome from before the assignment: an error, or a row left out
     trim      remove blanks around ids

@@ -18,11 +18,14 @@ CODE = "JSON_INVALID"
 STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)  # strings hide their brackets
 
 
-def parse_json(text: str | bytes, *, name: str = "body") -> Document:
-    """Parse JSON strictly. Errors: JSON_INVALID, naming what was found and where."""
+def parse_json(text: str | bytes, *, name: str = "body", max_bytes: int = MAX_BYTES) -> Document:
+    """Parse JSON strictly. Errors: JSON_INVALID, naming what was found and where.
+
+    max_bytes  more for what the program wrote itself, such as a model
+    """
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    if len(content) > MAX_BYTES:
-        raise _refused(name, 1, f"it is larger than {MAX_BYTES:,} bytes. Send it in parts.")
+    if len(content) > max_bytes:
+        raise _refused(name, 1, f"it is larger than {max_bytes:,} bytes. Send it in parts.")
     try:
         decoded = content.decode("utf-8")
     except UnicodeDecodeError as error:

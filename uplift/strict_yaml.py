@@ -105,7 +105,7 @@ def _refuse_tokens(text: str, name: str) -> None:
                 name,
                 line,
                 "YAML_TOO_DEEP",
-                f"nested deeper than {MAX_DEPTH} levels. No definition needs that.",
+                f"nested deeper than {MAX_DEPTH} levels, which no definition needs. Flatten it.",
             )
 
 

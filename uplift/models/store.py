@@ -5,7 +5,6 @@ text file per forest. Digests are compared before LightGBM parses anything. Pred
 reload are the same bit for bit.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +15,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.checks import Check
-from uplift.errors import DataError, StateError
+from uplift.errors import DataError, DefinitionError, StateError
 from uplift.files import require_digest, write_text
 from uplift.frames import read_parquet, write_parquet
 from uplift.models.baselines import ConstantEffect, RandomBaseline, ResponseModel, RuleBaseline
 from uplift.models.boosting import Forest
 from uplift.models.encoding import Encoder
 from uplift.models.learners import DRLearner, EffectModel, SLearner, TLearner, XLearner
+from uplift.strict_json import parse_json
 from uplift.suite import Candidate, Suite
 from uplift.table import canonical_json
 
 Array = npt.NDArray[np.float64]
 
 FORMAT = 1
+MAX_BYTES = 100_000_000  # of a model's or a suite's description
 MODEL_FILE = "model.json"
 SUITE_FILE = "suite.json"
 UNITS_FILE = "units.parquet"
@@ -183,12 +184,9 @@ def _read_forests(source: Path, recorded: Mapping[str, str]) -> dict[str, Forest
 def _read_json(path: Path) -> dict[str, Any]:
     _inside(path.parent, path.name)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # RecursionError: nested without end
-        raise DataError(
-            f"{path.name} is not valid JSON ({error}). Restore it, or train again.",
-            code="JSON_INVALID",
-        ) from error
+        document = parse_json(path.read_bytes(), name=path.name, max_bytes=MAX_BYTES).content
+    except DefinitionError as error:
+        raise DataError(f"{error} Restore the file, or train again.", code=error.code) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise DataError(

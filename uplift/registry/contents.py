@@ -197,5 +197,7 @@ def _changed(name: str, found: object, written: object) -> Check:
 
 def _refused(table: Table, column: str, why: str) -> DataError:
     return DataError(
-        f"{table.name}: {column} {why}. Nothing was written.", code="VALUE_RANGE", column=column
+        f"{table.name}: {column} {why}. Nothing was written; correct it and repeat.",
+        code="VALUE_RANGE",
+        column=column,
     )
