@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RIGHT_ALIGNED = frozenset(
-    {"plain", "count", "number", "signed", "share", "money", "cents", "p_value", "interval"}
+    {
+        *("plain", "count", "number", "signed", "share", "signed_share", "money", "cents"),
+        *("p_value", "interval", "share_interval"),
+    }
 )
 SIGNIFICANT_DIGITS = 4  # of an effect; its interval is never more precise than that
 DRAWER = (
@@ -32,12 +35,32 @@ DRAWER = (
 
 
 @dataclass(frozen=True)
+class Notation:
+    """How numbers are written in a language: its marks, and its words where there is no number."""
+
+    decimal: str
+    thousands: str
+    between: str  # the bounds of an interval
+    percent: str
+    not_estimable: str
+    yes: str
+    no: str
+
+
+NOTATIONS = {
+    "en": Notation(".", ",", ", ", " %", "not estimable", "yes", "no"),
+    "fr": Notation(",", "\u202f", " ; ", "\u00a0%", "non estimable", "oui", "non"),
+}
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a table and how its values read.
 
     kind  text · plain (as it is) · count (1,234) · number · signed (+0.0766) · share (12.3 %) ·
-          confidence (95 %) · money (1,234) · cents (1,234.56) · p_value ·
-          interval ([low, high] of the kind `signed`)
+          signed_share (+12.3 %) · confidence (95 %) · money (1,234) · cents (1,234.56) ·
+          p_value · interval ([low, high] of the kind `signed`) · share_interval (of the kind
+          `signed_share`)
     """
 
     name: str
@@ -173,21 +196,26 @@ class Result:
         return self.table().html() + "".join(notes)
 
 
-def format_value(value: Any, kind: str) -> str:
-    """One value as text, by the kind of its column. What does not exist reads as a dash."""
+def format_value(value: Any, kind: str, language: str = "en") -> str:
+    """One value as text, by the kind of its column. What does not exist reads as a dash.
+
+    language  whose decimal mark, thousands mark and words are used (see `NOTATIONS`)
+    """
+    notation = NOTATIONS[language]
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
         return "–"
-    if kind == "interval":
+    if kind in _INTERVALS:
         low, high = value
         if low is None or math.isnan(low):
-            return "not estimable"
-        return f"[{_significant(low, signed=True)}, {_significant(high, signed=True)}]"
+            return notation.not_estimable
+        bounds = (_written(bound, _INTERVALS[kind], notation) for bound in (low, high))
+        return f"[{notation.between.join(bounds)}]"
     if kind in _FORMATS and not isinstance(value, str):
-        return _FORMATS[kind](value)
+        return _written(value, kind, notation)
     if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
+        return notation.yes if value else notation.no
     if isinstance(value, float | np.floating):
-        return _significant(float(value))
+        return _written(value, "number", notation)
     return str(value)
 
 
@@ -248,6 +276,13 @@ def _significant(value: float, *, signed: bool = False) -> str:
     return f"{value:{sign},.{min(max(decimals, 0), 5)}f}"
 
 
+def _written(value: Any, kind: str, notation: Notation) -> str:
+    """A number with the marks of a language in the place of the English ones."""
+    text = _FORMATS[kind](value)
+    marks = str.maketrans({",": notation.thousands, ".": notation.decimal})
+    return text.translate(marks).replace(" %", notation.percent)
+
+
 def _p_value(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
@@ -257,8 +292,11 @@ _FORMATS = {
     "number": lambda value: _significant(float(value)),
     "signed": lambda value: _significant(float(value), signed=True),
     "share": lambda value: f"{100 * value:.1f} %",
+    "signed_share": lambda value: f"{100 * value:+,.1f} %",
     "confidence": lambda value: f"{100 * value:g} %",
     "money": lambda value: f"{value:,.0f}",
     "cents": lambda value: f"{value:,.2f}",
     "p_value": lambda value: _p_value(float(value)),
 }
+
+_INTERVALS = {"interval": "signed", "share_interval": "signed_share"}  # kind of their bounds

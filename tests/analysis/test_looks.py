@@ -217,3 +217,27 @@ def test_units_of_a_trigger_may_be_counted_every_day():
     assert not ratio.passed
     fine = up.analyse(trigger(), assigned, outcomes, as_of=day(37))
     assert next(check for check in fine.checks if check.name == "sample_ratio").passed
+
+
+def test_the_looks_ahead_have_the_bounds_that_they_then_turn_out_to_have():
+    experiment = trigger()
+    assigned, outcomes = customers()
+    first = up.analyse(experiment, assigned, outcomes, as_of=day(17), earlier=())
+    assert [look.day for look in first.ahead] == [27, 37]
+    assert first.ahead[-1].fraction == 1.0
+    second = rule_on(27, experiment, earlier=(first.look,))
+    assert first.ahead[0].bound == pytest.approx(second.bound(0.05), rel=1e-9)
+    whole = LookRule("look", (first.look.fraction, first.ahead[0].fraction, 1.0),
+                     "group_sequential")  # fmt: skip
+    assert first.ahead[1].bound == pytest.approx(whole.bound(0.05), rel=1e-9)
+    assert up.analyse(experiment, assigned, outcomes, as_of=day(37)).ahead == ()
+
+
+def test_between_looks_the_looks_ahead_are_those_of_the_plan():
+    assigned, outcomes = customers()
+    for monitoring, bound in (("fixed", 1.96), ("group_sequential", None), ("always_valid", None)):
+        report = up.analyse(trigger(monitoring), assigned, outcomes, as_of=day(10), earlier=())
+        assert report.ahead[-1].fraction == 1.0
+        assert [look.bound for look in report.ahead][-1] >= 1.959
+        if bound:
+            assert [round(look.bound, 2) for look in report.ahead] == [bound]

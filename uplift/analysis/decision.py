@@ -1,35 +1,65 @@
-"""The decision of an experiment: one action and the sentences that give its reasons.
+"""The decision of an experiment: one action, and its reasons as data with their words in English.
 
 Money decides; a failed check withholds the decision; between treatments that are not proven to
 differ, the cheaper one wins.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from uplift.analysis.effects import GUARDRAIL, EffectRow
 from uplift.analysis.looks import Stage
 from uplift.analysis.money import Money, MoneyRow
 from uplift.checks import Check, blocked_by
-from uplift.table import format_value
+from uplift.inference.means import Estimate
+from uplift.text.places import Place
+from uplift.text.texts import text_of
 
 Action = Literal["scale", "stop", "retest", "none"]
+REMEDY = "remedy"  # the reason that says what to do about a failed check
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One sentence of a decision as data.
+
+    code    its words are `decision.<code>` of a language
+    values  what those words need
+    """
+
+    code: str
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Decision:
     """What to do.
 
-    action  scale (give the arm to everyone) · stop (every treatment loses) · retest (nothing is
-            proven) · none (withheld, for the reason in `words`)
-    arm     the treatment to scale; None for the other actions
-    words   sentences, the decision first
+    action   scale (give the arm to everyone) · stop (every treatment loses) · retest (nothing is
+             proven) · none (withheld, for the reason in `words`)
+    arm      the treatment to scale; None for the other actions
+    words    sentences in English, the decision first
+    reasons  the same as data, for other languages and for pages
     """
 
     action: Action
     arm: str | None
     words: tuple[str, ...]
+    reasons: tuple[Reason, ...] = ()
+
+
+def words_of(reasons: Iterable[Reason], language: str = "en") -> tuple[str, ...]:
+    """A sentence per reason. In English a remedy is that of the check, with all its details."""
+    text = text_of(language)
+    return tuple(text.plain(_template(one, language), Place(one.values)) for one in reasons)
+
+
+def _template(reason: Reason, language: str) -> str:
+    named = f"check.{reason.values.get('code')}.remedy"
+    if reason.code == REMEDY and language != "en" and text_of(language).has(named):
+        return named
+    return f"decision.{reason.code}"
 
 
 def decide(
@@ -49,15 +79,13 @@ def decide(
     """
     blocked = blocked_by(checks)
     if blocked:
-        remedies = tuple(f"{_plain(check.name)}: {check.remedy}" for check in blocked)
-        names = " and ".join(_plain(check.name) for check in blocked)
-        return Decision("none", None, (f"No verdict: {names} failed.", *remedies))
+        names = {"checks": [check.name for check in blocked]}
+        return _decided("none", Reason("withheld", names), *map(_remedy, blocked))
     if open_until is not None:
-        words = f"No verdict yet: the response window is open until {open_until}."
-        return Decision("none", None, (words, "The numbers are provisional."))
+        until = Reason("window_open", {"until": open_until})
+        return _decided("none", until, Reason("provisional", {}))
     if stage == "between looks":
-        words = "No verdict: this is not a look of the plan; the intervals hold at any time."
-        return Decision("none", None, (words,))
+        return _decided("none", Reason("between_looks", {}))
     alpha = 1 - money.confidence
     proven = [row for row in money.rows if row.ci[0] > 0 and row.p_adjusted <= alpha]
     unsafe = {row.treatment for row in effects if row.role == GUARDRAIL and not row.proven}
@@ -65,75 +93,79 @@ def decide(
     others = tuple(_on_the_others(money, candidates, unsafe))
     if candidates:
         chosen, reasons = _choose(candidates, money)
-        return Decision("scale", chosen.arm, (_scale(chosen, money), *reasons, *others))
+        return _decided("scale", _scale(chosen, money), *reasons, *others, arm=chosen.arm)
     if stage == "look" and not all(row.ci[1] < 0 for row in money.rows):
-        words = f"No verdict yet: nothing is proven at look {look}, and more looks follow."
-        return Decision("none", None, (words, *others))
+        return _decided("none", Reason("look_open", {"look": look}), *others)
     if all(row.ci[1] < 0 for row in money.rows):
-        return Decision("stop", None, ("Stop: every treatment is proven to lose money.", *others))
-    why = "a guardrail is not proven to hold" if proven else "no treatment is proven to earn money"
-    return Decision("retest", None, (f"Retest: {why}.", *others))
+        return _decided("stop", Reason("stop", {}), *others)
+    why = "retest_guardrail" if proven else "retest_unproven"
+    return _decided("retest", Reason(why, {}), *others)
 
 
-def _choose(candidates: Sequence[MoneyRow], money: Money) -> tuple[MoneyRow, list[str]]:
+def _decided(action: Action, *reasons: Reason, arm: str | None = None) -> Decision:
+    return Decision(action, arm, words_of(reasons), reasons)
+
+
+def _remedy(check: Check) -> Reason:
+    return Reason(
+        REMEDY,
+        {
+            "name": check.name,
+            "code": check.code,
+            "value": check.value,
+            "bound": check.bound,
+            "remedy": check.remedy,
+        },
+    )
+
+
+def _choose(candidates: Sequence[MoneyRow], money: Money) -> tuple[MoneyRow, list[Reason]]:
     """The best candidate, or the cheapest of those it is not proven to beat."""
     best = max(candidates, key=lambda row: row.profit.effect)
-    tied, reasons = [best], list[str]()
+    tied, reasons = [best], list[Reason]()
     for row in candidates:
         if row is best:
             continue
         difference = money.difference(best.arm, row.arm)
-        shown = _interval(difference.effect, difference.ci, money)
+        values = {"arm": best.arm, "over": row.arm, **_interval(difference, money)}
         if difference.ci[0] > 0:
-            reasons.append(
-                f"{_plain(best.arm)} is proven to earn more than {_plain(row.arm)}: {shown}."
-            )
+            reasons.append(Reason("earns_more", values))
         else:
             tied.append(row)
-            reasons.append(
-                f"{_plain(best.arm)} is not proven to earn more than {_plain(row.arm)}: {shown}."
-            )
+            reasons.append(Reason("not_more", values))
     chosen = min(tied, key=lambda row: (row.cost_per_unit, -row.profit.effect))
     if len(tied) > 1:
-        costs = ", ".join(
-            f"{_plain(row.arm)} {format_value(row.cost_per_unit, 'cents')}" for row in tied
-        )
-        reasons.append(
-            f"Among those the cheapest is taken: {_plain(chosen.arm)} "
-            f"(cost in {money.currency} per customer: {costs})."
-        )
+        costs = [{"arm": row.arm, "cost": row.cost_per_unit} for row in tied]
+        values = {"arm": chosen.arm, "currency": money.currency, "costs": costs}
+        reasons.append(Reason("cheapest", values))
     return chosen, reasons
 
 
-def _scale(row: MoneyRow, money: Money) -> str:
-    total = format_value(row.total, "money")
-    return (
-        f"Scale {_plain(row.arm)}: it earns {_interval(row.profit.effect, row.ci, money)}; "
-        f"{total} {money.currency} from the {row.n_units:,} customers who were assigned it."
-    )
+def _scale(row: MoneyRow, money: Money) -> Reason:
+    total = {"arm": row.arm, "total": row.total, "n_units": row.n_units}
+    return Reason("scale", {**total, **_interval(row.profit, money)})
 
 
-def _on_the_others(money: Money, candidates: Sequence[MoneyRow], unsafe: set[str]) -> Iterator[str]:
+def _on_the_others(
+    money: Money, candidates: Sequence[MoneyRow], unsafe: set[str]
+) -> Iterator[Reason]:
     """Why each treatment that cannot be scaled cannot."""
     for row in money.rows:
         if row in candidates:
             continue
-        shown = _interval(row.profit.effect, row.ci, money)
+        values = {"arm": row.arm, **_interval(row.profit, money)}
         if row.ci[1] < 0:
-            yield f"{_plain(row.arm)} is proven to lose money: {shown}."
-        elif row.arm in unsafe:
-            yield f"{_plain(row.arm)} is not scaled, whatever it earns: {shown}."
+            yield Reason("loses", values)
         else:
-            yield f"The profit of {_plain(row.arm)} is not proven: {shown}."
+            yield Reason("not_safe" if row.arm in unsafe else "unproven", values)
         if row.arm in unsafe:
-            yield f"A guardrail is not proven to hold for {_plain(row.arm)}."
+            yield Reason("guardrail_open", {"arm": row.arm})
 
 
-def _interval(value: float, ci: tuple[float, float], money: Money) -> str:
-    number, bounds = format_value(value, "signed"), format_value(ci, "interval")
-    level = format_value(money.confidence, "confidence")
-    return f"{number} {money.currency} per customer ({level} interval {bounds})"
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
+def _interval(profit: Estimate, money: Money) -> dict[str, Any]:
+    return {
+        "effect": profit.effect,
+        "ci": profit.ci,
+        "currency": money.currency,
+        "confidence": money.confidence,
+    }

@@ -11,6 +11,7 @@ import numpy as np
 
 from uplift.analysis.columns import GROSS, REDEMPTION, VALUE
 from uplift.analysis.families import adjusted_p_values
+from uplift.analysis.given_away import NOT_READ, GivenAway, given_away
 from uplift.analysis.readings import Readings
 from uplift.experiment import CONTROL, Experiment
 from uplift.inference.means import Estimate
@@ -28,6 +29,9 @@ class MoneyRow:
     total, total_ci  profit of the arm's units together; the lines add up to it to the cent
     cost_per_unit    what treating one unit costs more than not, above 0
     roi              profit per unit of currency spent; nan when nothing is spent
+    holdout_units    units of the control; `holdout_profit` and its interval are what the arm would
+                     have brought from them: the price of knowing
+    given_away       the part of the redemption cost that bought nothing
     """
 
     arm: str
@@ -42,6 +46,10 @@ class MoneyRow:
     total_ci: tuple[float, float]
     cost_per_unit: float
     roi: float
+    holdout_units: int = 0
+    holdout_profit: float = float("nan")
+    holdout_ci: tuple[float, float] = (float("nan"), float("nan"))
+    given_away: GivenAway = NOT_READ
 
     @property
     def ci(self) -> tuple[float, float]:
@@ -137,7 +145,7 @@ def ledger_cents(lines: Sequence[float]) -> list[float]:
 def _row(arm: str, experiment: Experiment, readings: Readings) -> MoneyRow:
     profit = _profit(arm, CONTROL, experiment, readings)
     method = readings.method(GROSS, arm)
-    n_units = readings.analysed[arm]
+    n_units, n_held_out = readings.analysed[arm], readings.analysed[CONTROL]
     value = readings.estimate(VALUE, arm, method=method).effect
     redemption = readings.estimate(REDEMPTION, arm, method=method).effect
     contact = _contact_cost(arm, CONTROL, experiment)
@@ -157,6 +165,10 @@ def _row(arm: str, experiment: Experiment, readings: Readings) -> MoneyRow:
         total_ci=(n_units * profit.ci[0], n_units * profit.ci[1]),
         cost_per_unit=cost,
         roi=profit.effect / cost if cost > 0 else float("nan"),
+        holdout_units=n_held_out,
+        holdout_profit=round(n_held_out * profit.effect, 2),
+        holdout_ci=(n_held_out * profit.ci[0], n_held_out * profit.ci[1]),
+        given_away=given_away(arm, experiment, readings),
     )
 
 

@@ -10,18 +10,22 @@ import numpy as np
 from scipy import stats
 
 from uplift.amendments import Amendment
-from uplift.analysis.decision import Decision
+from uplift.analysis.decision import Decision, words_of
 from uplift.analysis.delivery import Delivery
 from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
 from uplift.analysis.funnel import Funnel
 from uplift.analysis.looks import Look
+from uplift.analysis.looks_ahead import LookAhead
 from uplift.analysis.money import Money
 from uplift.analysis.robustness import InfluenceRow
 from uplift.analysis.segments import SegmentReading
+from uplift.analysis.spend_split import SpendSplit
 from uplift.analysis.wave_effects import WaveRow
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
-from uplift.table import Column, Result, Table, format_value
+from uplift.table import Column, Result, Table, format_value, to_plain
+from uplift.text.places import Place
+from uplift.text.texts import text_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,7 +43,9 @@ class AnalysisReport(Result):
     amendments   deviations from the sealed plan, oldest first; shown with every number
     look         this reading, as the looks after it need it; None between the looks of the plan
     earlier      the looks before it
+    ahead        the planned looks still to come
     segments     effects by declared segment; all their intervals hold together
+    spend        the effect on spend split into buyers and baskets, where the primary metric is one
     waves        effects by wave on the primary metric; empty where there is one wave
     influence    what the ten largest customers do to an effect; empty where clusters are read
     funnel       the declared stages; None when there are none
@@ -63,7 +69,9 @@ class AnalysisReport(Result):
     amendments: tuple[Amendment, ...] = ()
     look: Look | None = None
     earlier: tuple[Look, ...] = ()
+    ahead: tuple[LookAhead, ...] = ()
     segments: tuple[SegmentReading, ...] = ()
+    spend: tuple[SpendSplit, ...] = ()
     waves: tuple[WaveRow, ...] = ()
     influence: tuple[InfluenceRow, ...] = ()
     funnel: Funnel | None = None
@@ -142,10 +150,19 @@ class AnalysisReport(Result):
     @property
     def words(self) -> tuple[str, ...]:
         """In sentences: the decision, amendments, then every effect (none when withheld)."""
-        changed = tuple(f"Not as sealed: {one.line}." for one in self.amendments)
-        if not self.valid:
-            return (*self.decision.words, *changed)
-        return (*self.decision.words, *changed, *(_sentence(row) for row in self.effects))
+        return (*self.decision.words, *self._after_the_decision("en"))
+
+    def words_in(self, language: str) -> tuple[str, ...]:
+        """The same in another language: "en" or "fr"."""
+        decided = words_of(self.decision.reasons, language)
+        return (*decided, *self._after_the_decision(language))
+
+    def _after_the_decision(self, language: str) -> Iterator[str]:
+        text = text_of(language)
+        for one in self.amendments:
+            yield text.plain("amendment", Place(to_plain(one)))
+        for row in self.effects if self.valid else ():
+            yield text.plain(effect_sentence(row), Place(to_plain(row)))
 
     def metrics(self) -> dict[str, float]:
         """Flat numbers for tracking; what is not estimable is left out."""
@@ -179,21 +196,10 @@ def _line(
     )
 
 
-def _sentence(row: EffectRow) -> str:
-    treatment, effect = row.treatment.replace("_", " "), format_value(row.effect, "signed")
-    shown = f"{effect} {format_value(row.ci, 'interval')}"
+def effect_sentence(row: EffectRow) -> str:
+    """The name of the words that tell an effect."""
     if row.role == GUARDRAIL:
-        worst = format_value(row.worst, "signed")
-        margin = format_value(row.margin, "number")
-        return (
-            f"{row.title}, {treatment}: {row.verdict} ({shown}; harm at most {worst} of {margin})."
-        )
+        return "effect.guardrail"
     if row.verdict == NO_INFORMATION:
-        return f"{row.title}, {treatment}: no information, every unit has the same value."
-    beside = ""
-    if row.winsorised is not None:
-        cut = format_value(row.winsorised.effect, "signed")
-        cap = format_value(row.cap, "number")
-        interval = format_value(row.winsorised.ci, "interval")
-        beside = f"; {cut} {interval} with the largest unit cut to {cap}"
-    return f"{row.title}, {treatment}: {row.verdict} ({shown} {row.unit}{beside})."
+        return "effect.no_information"
+    return "effect.difference" if row.winsorised is None else "effect.winsorised"

@@ -59,6 +59,10 @@ class SkewedArm:
         shape = Shape(mean=moments.mean_of(column), variance=moments.variance(column), third=third)
         return cls(n_units=moments.count, shape=shape)
 
+    def plus(self, amount: float) -> "SkewedArm":
+        """The arm when every unit has an exactly known amount more."""
+        return replace(self, shape=replace(self.shape, mean=self.shape.mean + amount))
+
 
 def own_shape(treatment: SkewedArm, control: SkewedArm, *, confidence: float = 0.95) -> Estimate:
     """Difference of means with Hall's interval, each arm by its own moments.

@@ -1,0 +1,124 @@
+"""Sentences of a language, filled from a place: as plain text, or as HTML that names its keys.
+
+A sentence is a template such as `{arm:name} earns {profit.effect:signed}`: in front of the colon
+stands a path into the place, behind it the kind. Kinds are those of `table.format_value` and
+
+    name      an id as words (`mens_email` is "mens email")
+    term      an id with words of its own in the table (`not proven`)
+    names     a list of ids: "a, b and c"
+    currency  a code, or its sign where the language has one
+    date      the day of a time
+    each x    a list: the template `item.x` of each, with commas between
+    part x    the template `part.x`, filled from this place
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from string import Formatter
+from typing import Any
+
+from uplift.errors import DefinitionError
+from uplift.table import NOTATIONS, format_value
+from uplift.text.english import ENGLISH
+from uplift.text.french import FRENCH
+from uplift.text.places import Place
+
+TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH, "fr": FRENCH}
+LANGUAGES = tuple(TABLES)
+NOTHING = Place({})
+
+
+@dataclass(frozen=True)
+class Text:
+    """The words of one language."""
+
+    language: str
+
+    @property
+    def table(self) -> Mapping[str, str]:
+        """Templates by name."""
+        return TABLES[self.language]
+
+    def has(self, name: str) -> bool:
+        """Whether there are words of this name."""
+        return name in self.table
+
+    def plain(self, name: str, place: Place = NOTHING) -> str:
+        """A sentence as text."""
+        return "".join(
+            literal + ("" if kind is None else self._plain(place.at(path), kind))
+            for literal, path, kind in _parts(self.table[name])
+        )
+
+    def html(self, name: str, place: Place = NOTHING) -> str:
+        """A sentence as HTML; every value stands in an element with its key and kind."""
+        return "".join(
+            escape(literal) + ("" if kind is None else self.element(place.at(path), kind))
+            for literal, path, kind in _parts(self.table[name])
+        )
+
+    def element(self, place: Place, kind: str = "") -> str:
+        """One value as HTML: `data` with the number itself, or `span`, with key and kind."""
+        kind, _, inner = kind.partition(" ")
+        if kind == "part":
+            return self.html(f"part.{inner}", place)
+        if kind == "each":
+            return ", ".join(self.html(f"item.{inner}", item) for item in place)
+        if kind == "names":
+            return self._listed([self.element(item, "name") for item in place])
+        marks = f'data-key="{escape(place.key)}" data-kind="{escape(kind)}"'
+        shown = escape(self.value(place.value, kind))
+        if isinstance(place.value, int | float) and not isinstance(place.value, bool):
+            return f'<data value="{json.dumps(place.value)}" {marks}>{shown}</data>'
+        return f"<span {marks}>{shown}</span>"
+
+    def value(self, value: Any, kind: str = "") -> str:
+        """One value as text, by its kind."""
+        if kind == "name":
+            return self.table.get(f"name.{value}", str(value).replace("_", " "))
+        if kind == "term":
+            return self.table.get(f"term.{value}", str(value).replace("_", " "))
+        if kind == "currency":
+            return self.table.get(f"currency.{value}", str(value))
+        if kind == "date":
+            return str(value)[:10]
+        return format_value(value, kind, self.language)
+
+    def _plain(self, place: Place, kind: str) -> str:
+        kind, _, inner = kind.partition(" ")
+        if kind == "part":
+            return self.plain(f"part.{inner}", place)
+        if kind == "each":
+            return ", ".join(self.plain(f"item.{inner}", item) for item in place)
+        if kind == "names":
+            return self._listed([self.value(item, "name") for item in place.value])
+        return self.value(place.value, kind)
+
+    def _listed(self, items: list[str]) -> str:
+        if len(items) < 2:
+            return "".join(items)
+        return f"{', '.join(items[:-1])} {self.table['list.and']} {items[-1]}"
+
+
+def text_of(language: str) -> Text:
+    """The words of a language. Raises DefinitionError (LANGUAGE_UNKNOWN)."""
+    if language not in TABLES or language not in NOTATIONS:
+        raise DefinitionError(
+            f"There are no words in {language!r}. Choose one of {', '.join(LANGUAGES)}.",
+            code="LANGUAGE_UNKNOWN",
+        )
+    return Text(language)
+
+
+@cache
+def _parts(template: str) -> tuple[tuple[str, str, str | None], ...]:
+    """Literal, path and kind, in order; the kind is None where only a literal is left."""
+    return tuple(_parsed(template))
+
+
+def _parsed(template: str) -> Iterator[tuple[str, str, str | None]]:
+    for literal, path, kind, _ in Formatter().parse(template):
+        yield literal, path or "", None if path is None else kind or ""
