@@ -20,7 +20,7 @@ from uplift.experiment import CONTROL, Experiment
 from uplift.frames import frame_digest
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
-from uplift.inference.proportions import score
+from uplift.inference.proportions import RARE_EVENTS, score
 from uplift.inference.ratios import ratio
 from uplift.inference.regression_adjustment import covariances_for, lin
 from uplift.metrics import Metric
@@ -34,7 +34,6 @@ VALUE = "money: value"  # the outcome in currency
 REDEMPTION = "money: redemption cost"  # of the unit's own arm
 GROSS = "money: profit before contact cost"  # margin less redemption cost
 N_UNITS = "units"  # in a cluster
-RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
 
 
 @dataclass(frozen=True, eq=False)
