@@ -16,7 +16,7 @@ from uplift.cli.programme import control_app
 from uplift.errors import StateError, UpliftError
 from uplift.programme import Programme
 from uplift.registry.memberships import control_units, memberships
-from uplift.sizing.universal import ProgrammePrior
+from uplift.sizing.programme_prior import ProgrammePrior
 
 ID = "universal_control"
 START = "2024-01-01"

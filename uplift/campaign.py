@@ -202,7 +202,7 @@ class Campaign:
         history: Any = None,
         *,
         n_units: int | None = None,
-        power: float = 0.8,
+        power: float | None = None,
         inflow_per_day: float | None = None,
         covariates: Sequence[str] | None = None,
     ) -> Design:

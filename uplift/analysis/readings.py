@@ -18,7 +18,7 @@ from uplift.inference.influence import Extremes
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.poststratification import poststratified, poststratified_ratio
-from uplift.inference.proportions import score
+from uplift.inference.proportions import RARE_EVENTS, score
 from uplift.inference.quantiles import Quantile, quantile_difference
 from uplift.inference.ratios import adjusted_ratio, ratio
 from uplift.inference.regression_adjustment import lin
@@ -40,7 +40,6 @@ Method = Literal[
 ]
 
 ADJUSTED = ("Lin", "by cluster, adjusted", "ratio, adjusted", "post-stratified")
-RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
 
 
 @dataclass(frozen=True, eq=False)
