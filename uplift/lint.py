@@ -22,7 +22,7 @@ from uplift.frames import read_frame
 from uplift.metrics import Metric, MetricCatalogue
 from uplift.objectives import FILE as OBJECTIVES_FILE
 from uplift.objectives import Objectives
-from uplift.registry.overlap import Overlap, circle_of, overlaps_among
+from uplift.registry.overlap import Overlap, circle_of, conflict_words, overlaps_among
 from uplift.registry.registry import Registry
 from uplift.registry.sealing import missing_parts
 from uplift.sizing.answers import GUARDRAIL, Answer
@@ -254,18 +254,18 @@ def _looks(experiment: Experiment) -> Iterator[Check]:
 
 
 def _layers(experiment: Experiment, project: _Project) -> Check:
-    pairs = [
-        pair
-        for pair in overlaps_among(project.undecided()).conflicts
+    by_id = {one.id: one for one in project.undecided()}
+    clashes = {
+        _other(pair, experiment.id): pair
+        for pair in overlaps_among(by_id.values()).conflicts
         if experiment.id in (pair.first, pair.second)
-    ]
-    clashes = ", ".join(_other(pair, experiment.id) for pair in pairs)
+    }
+    words = [conflict_words(experiment, by_id[name], pair) for name, pair in clashes.items()]
     return Check(
         "layer",
-        passed=not pairs,
-        value=clashes or None,
-        remedy=f"Its part of the layer meets that of {clashes} at the same time. Choose a free "
-        "part, another layer, or another time.",
+        passed=not clashes,
+        value=", ".join(clashes) or None,
+        remedy=" ".join(word[0].upper() + word[1:] for word in words),
         code="LAYER_CONFLICT",
     )
 

@@ -2,7 +2,8 @@
 
 Two experiments overlap when a response window of one meets a window of the other. That is allowed
 and the rule: their draws are independent, so each one's effect is measured in the same mixture of
-the other's arms. In one layer they must use parts of it that do not meet, and share no unit then.
+the other's arms. In one layer they must use parts of it that do not meet, and draw them by the same
+id (the unit's, or that of a cluster): then they share no unit.
 """
 
 import itertools
@@ -24,7 +25,8 @@ MEANING = {
     "independent": "share units; each draws its arms independently of the other",
     "apart": "parts of one layer that do not meet: no unit is in both",
     "leaves out": "one leaves out the other's control",
-    "conflict": "parts of one layer that meet: the layer promises that no unit is in both",
+    "conflict": "parts of one layer that meet, or that are drawn by different ids: the layer "
+    "promises that no unit is in both",
 }
 
 
@@ -133,19 +135,33 @@ def require_no_conflict(experiment: Experiment, others: Iterable[Experiment]) ->
     found = (overlap_of(experiment, other) for other in others if other.id != experiment.id)
     overlaps = Overlaps(tuple(pair for pair in found if pair is not None))
     if overlaps.conflicts:
-        layer = experiment.assignment.layer
-        name = layer.name if layer else ""
-        clashes = ", ".join(
-            f"{pair.second} ({pair.from_at.date()} to {pair.until_at.date()})"
-            for pair in overlaps.conflicts
-        )
+        by_id = {one.id: one for one in others}
         raise DefinitionError(
-            f"{experiment.id}: its part of the layer {name!r} meets that of {clashes}. Choose a "
-            "part of the layer that is free, another layer, or another time.",
+            f"{experiment.id}: "
+            + " ".join(conflict_words(experiment, by_id[p.second], p) for p in overlaps.conflicts),
             code="LAYER_CONFLICT",
             count=len(overlaps.conflicts),
         )
     return overlaps
+
+
+def conflict_words(experiment: Experiment, other: Experiment, pair: Overlap) -> str:
+    """Why an experiment cannot use its part of a layer beside another, and what to do."""
+    layer = experiment.assignment.layer
+    name = layer.name if layer else ""
+    when = f"{other.id} ({pair.from_at.date()} to {pair.until_at.date()})"
+    mine, theirs = experiment.layer_by, other.layer_by
+    if mine == theirs:
+        return (
+            f"its part of the layer {name!r} meets that of {when}. Choose a part of the layer that "
+            "is free, another layer, or another time."
+        )
+    draw_alike = f"Write by: {theirs} in its layer, or choose" if theirs else "Choose"
+    return (
+        f"its part of the layer {name!r} is drawn by {mine or 'unit'}, that of {when} by "
+        f"{theirs or 'unit'}, so customers could be in both. {draw_alike} another layer, or "
+        "another time."
+    )
 
 
 def circle_of(experiment: Experiment, others: Iterable[Experiment]) -> tuple[str, ...]:
@@ -165,7 +181,8 @@ def circle_of(experiment: Experiment, others: Iterable[Experiment]) -> tuple[str
 def _relation(first: Experiment, second: Experiment) -> Relation:
     a, b = first.assignment.layer, second.assignment.layer
     if a is not None and b is not None and a.name == b.name:
-        return "conflict" if a.start < b.end and b.start < a.end else "apart"
+        meet = a.start < b.end and b.start < a.end
+        return "conflict" if meet or first.layer_by != second.layer_by else "apart"
     if second.id in first.assignment.excludes or first.id in second.assignment.excludes:
         return "leaves out"
     return "independent"
