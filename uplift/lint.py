@@ -23,8 +23,9 @@ from uplift.metrics import Metric, MetricCatalogue
 from uplift.objectives import FILE as OBJECTIVES_FILE
 from uplift.objectives import Objectives
 from uplift.registry.overlap import Overlap, circle_of, conflict_words, overlaps_among
+from uplift.registry.pressure import pressures_among
 from uplift.registry.registry import Registry
-from uplift.registry.sealing import missing_parts
+from uplift.registry.sealing import check_caps, missing_parts
 from uplift.sizing.answers import GUARDRAIL, Answer
 from uplift.sizing.plan import design
 from uplift.sizing.result import Design
@@ -159,6 +160,8 @@ def _checks(
     yield from ((("schedule",), check) for check in _windows(experiment))
     yield from ((("analysis", "looks_days"), check) for check in _looks(experiment))
     yield ("assignment", "layer"), _layers(experiment, project)
+    yield ("assignment", "contact_caps"), check_caps(experiment)
+    yield from ((("assignment", "contact_caps"), c) for c in _pressures(experiment, project))
     yield ("assignment", "excludes"), _excludes(experiment, project)
     yield ("parent",), _parent(experiment, project)
     yield ("metrics",), _same_metrics(project, experiment)
@@ -268,6 +271,13 @@ def _layers(experiment: Experiment, project: _Project) -> Check:
         remedy=" ".join(word[0].upper() + word[1:] for word in words),
         code="LAYER_CONFLICT",
     )
+
+
+def _pressures(experiment: Experiment, project: _Project) -> Iterator[Check]:
+    """Caps that are exceeded by the sends of this experiment together with those of others."""
+    for pressure in pressures_among(project.undecided()):
+        if experiment.id in (pressure.experiment, *pressure.others):
+            yield pressure.check
 
 
 def _excludes(experiment: Experiment, project: _Project) -> Check:

@@ -17,6 +17,7 @@ import pandas as pd
 from uplift.checks import Check
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
+from uplift.registry.pressure import Pressure, pressures_among
 from uplift.table import Column, Result, Table
 
 LIVE_STATES = ("sealed", "assigned", "live", "maturing")
@@ -47,9 +48,13 @@ class Overlap:
 
 @dataclass(frozen=True, repr=False)
 class Overlaps(Result):
-    """All pairs that overlap, by time."""
+    """All pairs that overlap, by time.
+
+    pressures  caps on contacts that the experiments' sends exceed together
+    """
 
     pairs: tuple[Overlap, ...]
+    pressures: tuple[Pressure, ...] = ()
 
     @property
     def conflicts(self) -> tuple[Overlap, ...]:
@@ -58,8 +63,8 @@ class Overlaps(Result):
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Whether layers keep their promise: one check per pair that was counted."""
-        return tuple(
+        """Whether layers keep their promise, per pair that was counted; caps that are exceeded."""
+        layers = tuple(
             Check(
                 "layer",
                 passed=not pair.n_shared,
@@ -72,16 +77,18 @@ class Overlaps(Result):
             for pair in self.pairs
             if pair.relation == "apart" and pair.n_shared is not None
         )
+        return (*layers, *(pressure.check for pressure in self.pressures))
 
     def counted(self, units: Mapping[str, pd.Series]) -> "Overlaps":
         """The same with the number of shared units, where both assignments are given by id."""
-        return Overlaps(
-            tuple(
+        return replace(
+            self,
+            pairs=tuple(
                 replace(pair, n_shared=int(units[pair.first].isin(units[pair.second]).sum()))
                 if pair.first in units and pair.second in units
                 else pair
                 for pair in self.pairs
-            )
+            ),
         )
 
     def table(self) -> Table:
@@ -111,10 +118,10 @@ def overlap_of(first: Experiment, second: Experiment) -> Overlap | None:
 
 
 def overlaps_among(experiments: Iterable[Experiment]) -> Overlaps:
-    """Every pair of experiments that overlaps, by start."""
+    """Every pair of experiments that overlaps, by start, and the caps they exceed together."""
     ordered = sorted(experiments, key=lambda e: (e.schedule.launch_at, e.id))
     pairs = (overlap_of(a, b) for a, b in itertools.combinations(ordered, 2))
-    return Overlaps(tuple(pair for pair in pairs if pair is not None))
+    return Overlaps(tuple(pair for pair in pairs if pair is not None), pressures_among(ordered))
 
 
 def require_no_conflict(experiment: Experiment, others: Iterable[Experiment]) -> Overlaps:
@@ -133,7 +140,14 @@ def require_no_conflict(experiment: Experiment, others: Iterable[Experiment]) ->
             count=len(circle) - 1,
         )
     found = (overlap_of(experiment, other) for other in others if other.id != experiment.id)
-    overlaps = Overlaps(tuple(pair for pair in found if pair is not None))
+    overlaps = Overlaps(
+        tuple(pair for pair in found if pair is not None),
+        tuple(
+            pressure
+            for pressure in pressures_among((*others, experiment))
+            if experiment.id in (pressure.experiment, *pressure.others)
+        ),
+    )
     if overlaps.conflicts:
         by_id = {one.id: one for one in others}
         raise DefinitionError(
