@@ -231,8 +231,16 @@ class Campaign:
 
         lists  `excluded`, `suppressed`, `contacts` as for `uplift.assign`. The control of the
                experiments that the definition excludes is left out without being given
+
+        Errors: those of `assign_from`; ROTATION_DRAWS for a control that rotates.
         """
         self._require_state("assign", "sealed")
+        if self.experiment.rotation is not None:
+            raise StateError(
+                f"{self.folder.name} rotates: its members are drawn in cohorts. Run `uplift "
+                f"control rotate {self.folder.name} CUSTOMERS`.",
+                code="ROTATION_DRAWS",
+            )
         table = read_frame(customers, what="customers")
         launch = self.experiment.schedule.launch_at
         made = assign_from(self.experiment, table, self._lists(table, launch, **lists))
