@@ -204,11 +204,17 @@ class MetricPlan(Definition):
 
 
 class LayerSlots(Definition):
-    """A part of a layer: experiments of one layer whose parts do not meet share no unit."""
+    """A part of a layer: experiments of one layer whose parts do not meet share no unit.
+
+    by  column of customers whose id says in which part a unit is; what is randomised when not
+        given. All experiments of a layer must name the same, e.g. `household` in one that
+        randomises units beside another that randomises households
+    """
 
     name: Slug
     start: Share = Fraction(0)
     end: Share = Fraction(1)
+    by: Slug | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> "LayerSlots":
@@ -216,6 +222,12 @@ class LayerSlots(Definition):
             raise DefinitionLike(
                 f"layer {self.name}: the part from {self.start} to {self.end} is empty.",
                 code="LAYER_EMPTY",
+            )
+        if self.by == "unit":
+            raise DefinitionLike(
+                f"layer {self.name}: by: unit is what holds where units are randomised, and would "
+                "cut clusters apart where they are. Leave it out.",
+                code="LAYER_BY_UNIT",
             )
         return self
 
@@ -410,6 +422,12 @@ class Experiment(Result, Definition):
     def treatments(self) -> tuple[Arm, ...]:
         """All arms but the control."""
         return self.arms[1:]
+
+    @property
+    def layer_by(self) -> str | None:
+        """Column whose id says in which part of its layer a unit is; None: the unit's own id."""
+        layer = self.assignment.layer
+        return (layer.by if layer else None) or self.cluster
 
     @property
     def shares(self) -> dict[str, float]:
