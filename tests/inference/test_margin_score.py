@@ -1,4 +1,4 @@
-"""Power of proving a rare share within a margin agrees with statsmodels' score test and simulation."""
+"""Power of proving a rare share within a margin agrees with statsmodels and simulation."""
 
 import numpy as np
 import pytest

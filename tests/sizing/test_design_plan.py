@@ -237,7 +237,7 @@ def test_the_wanted_power_is_the_definitions_unless_another_is_asked_for():
     needed = [plan.hardest.n_needed for plan in (plans[0], usual)]
     assert needed[0] / needed[1] == pytest.approx(ratio[0] / ratio[1], rel=1e-3)
     for power in (0.3, 1.0):
-        with pytest.raises(DefinitionError, match="at least 0.5 and below 1") as error:
+        with pytest.raises(DefinitionError, match=r"at least 0\.5 and below 1") as error:
             design(experiment_from(parse_yaml(text)), n_units=9_000, power=power)
         assert error.value.code == "PROBABILITY_INVALID"
 

@@ -36,8 +36,8 @@ class EffectRow:
     role        primary · secondary · guardrail
     method      Welch · Lin (adjusted by covariates) · score (rare events) · skewness corrected (a
                 small control of a heavy-tailed metric) · post-stratified · ratio (delta method) ·
-                quantile (order statistics) · by cluster · by customer (waves drawn anew); "adjusted"
-                where covariates go into a ratio or clusters
+                quantile (order statistics) · by cluster · by customer (waves drawn anew); with
+                covariates a ratio or clusters are "adjusted"
     estimate    what is reported; `unadjusted` is the plain difference beside it
     p_adjusted  Holm over the family; nan for guardrails and where nothing varies
     worst       guardrails: one-sided bound of the harm, in the metric's unit; else nan

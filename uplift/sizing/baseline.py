@@ -40,8 +40,8 @@ class Baseline:
 
     std_dev             of a ratio: of its linearised value per unit (delta method)
     source              "history: <column>" or "plan"
-    variance_reduction  share of the variance that the metric's covariate explains; 0 when unknown,
-                        and where clusters are drawn, because those are read without adjustment
+    variance_reduction  share of the variance that the covariates explain, of clusters' totals where
+                        clusters are drawn; 0 when unknown
     design_effect       variance of a mean over randomised clusters / over randomised units
     clusters            what history says of the clusters; None where none are drawn or shown
     shape               mean, variance and higher moments, of means only
@@ -97,7 +97,8 @@ def baseline_of(
     found = None
     if history is not None and metric.denominator is not None:
         if {metric.column, metric.denominator} <= set(history.columns):
-            found = _measured_ratio(metric, history, cluster=cluster)
+            own = [name for name in (metric.covariate, *covariates) if name is not None]
+            found = _measured_ratio(metric, history, cluster=cluster, covariates=own)
     elif history is not None:
         for column in columns_of(metric, history)[:1]:
             own = [name for name in (metric.covariate, *covariates) if name is not None]
@@ -143,9 +144,9 @@ def _measured(
         mean=mean,
         std_dev=float(np.sqrt(variance)),
         source=f"history: {column}",
-        variance_reduction=0.0
-        if cluster is not None  # whole clusters are read without adjustment
-        else _variance_reduction(metric, column, history, values, covariates),
+        variance_reduction=_variance_reduction(
+            metric, column, history, values, covariates, cluster=cluster
+        ),
         design_effect=1.0 if clusters is None else clusters.design_effect,
         clusters=clusters,
         shape=None if proportion else Shape.of(values[known]),
@@ -154,8 +155,10 @@ def _measured(
     )
 
 
-def _measured_ratio(metric: Metric, history: pd.DataFrame, *, cluster: str | None) -> Baseline:
-    """Both columns of a ratio. It is not adjusted by a covariate, because its analysis is not."""
+def _measured_ratio(
+    metric: Metric, history: pd.DataFrame, *, cluster: str | None, covariates: Sequence[str]
+) -> Baseline:
+    """Both columns of a ratio, by its linearised value per unit."""
     top, below = metric.column, str(metric.denominator)
     y, z = measured_values(metric, top, history), numbers_of(history, below)
     known = known_values(y + z, top)
@@ -163,11 +166,14 @@ def _measured_ratio(metric: Metric, history: pd.DataFrame, *, cluster: str | Non
     variance = ratio_variance(moments, numerator=top, denominator=below)
     base = moments.mean_of(below)
     value = moments.mean_of(top) / base
-    clusters = _clusters(value + (y - value * z) / base, known, history, cluster)
+    linear = value + (y - value * z) / base
+    clusters = _clusters(linear, known, history, cluster)
+    there = [name for name in covariates if name in history.columns]
     return Baseline(
         mean=value,
         std_dev=float(np.sqrt(variance)),
         source=f"history: {top} / {below}",
+        variance_reduction=_explained(linear, history[there], _codes(history, cluster)),
         design_effect=1.0 if clusters is None else clusters.design_effect,
         clusters=clusters,
     )
@@ -216,14 +222,40 @@ def _variance_reduction(
     history: pd.DataFrame,
     values: Array,
     covariates: Sequence[str],
+    *,
+    cluster: str | None,
 ) -> float:
     """R squared of the metric on its covariates, as far as history shows it."""
+    codes = _codes(history, cluster)
     if column != metric.covariate:
-        return explained(values, history, [c for c in covariates if c in history.columns])
+        there = [name for name in covariates if name in history.columns]
+        return _explained(values, history[there], codes)
     earlier = previous_window(column, history)
     if earlier is None:
         return 0.0
-    return explained(values, pd.DataFrame({column: earlier}), [column])
+    return _explained(values, pd.DataFrame({column: earlier}), codes)
+
+
+def _explained(
+    values: Array, covariates: pd.DataFrame, codes: npt.NDArray[np.int64] | None
+) -> float:
+    """R squared of units, or of the totals of clusters about the overall mean."""
+    names = list(covariates.columns)
+    if codes is None or not names:
+        return explained(values, covariates, names) if names else 0.0
+    numbers = covariates.astype(np.float64)
+    known = np.isfinite(values)
+    away = np.where(known, values - values[known].mean(), 0.0)
+    totals = numbers.fillna(numbers.mean()).groupby(codes).sum()
+    of_clusters = np.bincount(codes, weights=away).astype(np.float64)
+    return explained(of_clusters, totals.reset_index(drop=True), names)
+
+
+def _codes(history: pd.DataFrame, cluster: str | None) -> npt.NDArray[np.int64] | None:
+    """Code of each customer's cluster; None where none are drawn or shown."""
+    if cluster is None or cluster not in history.columns:
+        return None
+    return np.asarray(pd.factorize(history[cluster])[0], dtype=np.int64)
 
 
 def _clusters(
