@@ -168,6 +168,13 @@ class MetricPlan(Definition):
         keys = [planned.metric.key for _, planned in self.with_roles()]
         if len(set(keys)) < len(keys):
             raise DefinitionLike("a metric may have one role only.", code="METRIC_DUPLICATE")
+        for role, planned in self.with_roles():
+            if planned.metric.kind == "quantile" and role != "secondary":
+                raise DefinitionLike(
+                    f"{planned.metric.key} is a quantile, which can explain but not decide or "
+                    "guard. Make it a secondary metric.",
+                    code="METRIC_KIND",
+                )
         unknown = [key for key in self.funnel if key not in keys]
         if unknown or len(set(self.funnel)) < len(self.funnel):
             raise DefinitionLike(

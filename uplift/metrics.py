@@ -82,6 +82,7 @@ class Metric(Definition):
     """One outcome column, summed over a window per unit, and averaged per arm.
 
     denominator  of a ratio: the metric is the arm's sum of `column` over its sum of this column
+    quantile     of the kind `quantile`: 0.5 for the median; it explains, it cannot decide
     delivery     only the treated can have it (delivered, opened): shown, never tested
     """
 
@@ -89,8 +90,9 @@ class Metric(Definition):
     version: int = Field(ge=1)
     title: str
     column: Slug
-    kind: Literal["mean", "proportion", "ratio"] = "mean"
+    kind: Literal["mean", "proportion", "ratio", "quantile"] = "mean"
     denominator: Slug | None = None
+    quantile: float | None = Field(default=None, gt=0, lt=1)
     unit: str
     window_days: int = Field(ge=1)
     direction: Literal["up", "down"] = "up"
@@ -104,6 +106,12 @@ class Metric(Definition):
         if (self.kind == "ratio") != (self.denominator is not None):
             raise DefinitionLike(
                 f"metric {self.name}: a ratio needs a denominator, and only a ratio has one.",
+                code="METRIC_INVALID",
+            )
+        if (self.kind == "quantile") != (self.quantile is not None):
+            raise DefinitionLike(
+                f"metric {self.name}: the kind quantile needs its level, e.g. quantile: 0.9, and "
+                "only it has one.",
                 code="METRIC_INVALID",
             )
         return self

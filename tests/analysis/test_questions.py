@@ -232,3 +232,21 @@ def test_the_plan_names_the_correction(name):
     rows = [report.effect(key, "email") for key in ("spend@1", "buyer@1")]
     expected = multipletests([r.p_value for r in rows], method=ORACLE[name])[1]
     assert [r.p_adjusted for r in rows] == pytest.approx(list(expected))
+
+
+# --- buyers and baskets --------------------------------------------------------------------------
+
+
+def test_the_effect_on_spend_is_buyers_and_baskets_without_a_remainder():
+    assigned, outcomes, customers, _ = campaign(n=20_000)
+    rng = np.random.default_rng(4)
+    outcomes["spend"] *= rng.random(len(outcomes)) < 0.3
+    report = up.analyse(experiment(), assigned, outcomes, customers, as_of="2017-08-01")
+    (split,) = report.spend
+    parts = split.parts
+    assert parts.buyers.effect + parts.baskets.effect == pytest.approx(parts.spend.effect)
+    assert parts.spend.effect == pytest.approx(report.effect("spend@1", "email").unadjusted.effect)
+
+
+def test_a_metric_that_everybody_has_is_not_split():
+    assert read().spend == ()

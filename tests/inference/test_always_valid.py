@@ -4,6 +4,9 @@ from scipy import stats
 
 from uplift.inference import always_valid as av
 from uplift.inference import uniform_boundaries as curves
+from uplift.inference.means import welch
+from uplift.inference.moments import Moments
+from uplift.inference.regression_adjustment import covariances_for, lin
 
 
 def test_the_interval_is_the_normal_mixture_of_the_general_curve():
@@ -97,3 +100,85 @@ def test_curves_refuse_a_tuning_that_cannot_be():
         curves.best_rho(0)
     with pytest.raises(Exception, match="eta must be above 1"):
         curves.poly_stitching_bound(10, v_min=1, eta=1)
+
+
+def test_the_t_mixture_is_alpha_at_its_multiplier_and_near_the_normal_one_with_many_units():
+    for n, df in ((60, 55.5), (400, 390), (20_000, 19_000)):
+        wide = av.t_multiplier(n, df=df, tuning_n=500, alpha=0.03)
+        assert av.t_p_value(wide, n, df=df, tuning_n=500, alpha=0.03) == pytest.approx(0.03)
+        assert wide > av.multiplier(n, tuning_n=500, alpha=0.03)
+    many = {"tuning_n": 20_000, "alpha": 0.05}
+    assert av.t_multiplier(20_000, df=1e7, **many) == pytest.approx(
+        av.multiplier(20_000, **many), rel=1e-4
+    )
+    z_p = av.always_valid_p_value(3.2, 20_000, **many)
+    assert av.t_p_value(3.2, 20_000, df=1e8, **many) == pytest.approx(z_p, rel=1e-4)
+    assert av.t_multiplier(4, df=2, tuning_n=5_000) == np.inf
+    assert av.t_p_value(50.0, 4, df=2, tuning_n=5_000) > 0.05
+
+
+def test_the_t_mixture_is_the_integral_over_a_normal_prior_of_the_effect():
+    # the Bayes factor of t by numerical integration over the prior, sigma^2 unknown
+    n, df, g = 40.0, 38.0, av.mixture_variance(200, alpha=0.05)
+    t = 2.9
+    ncp = np.linspace(-60, 60, 40_001)
+    weight = stats.norm.pdf(ncp, scale=np.sqrt(n / g))
+    factor = np.trapezoid(stats.nct.pdf(t, df, ncp) * weight, ncp) / stats.t.pdf(t, df)
+    assert av.t_p_value(t, n, df=df, tuning_n=200) == pytest.approx(1 / factor, rel=1e-6)
+
+
+LOOKS = np.unique(np.geomspace(20, 800, 9).astype(int))
+
+
+def ever_rejected(rng, reading):
+    """Whether any look along one stream of units without an effect rejects, adjusted by x."""
+    x, arm = rng.normal(size=800), np.arange(800) % 4 == 0
+    y = 2 * x + rng.exponential(size=800)
+    for n in LOOKS:
+        data = {"y": y[:n], "x": x[:n]}
+        arms = (
+            Moments.of({k: v[rows] for k, v in data.items()}, ["y", "x"], covariances_for("y", "x"))
+            for rows in (arm[:n], ~arm[:n])
+        )
+        t, c = arms
+
+        def read(level, t=t, c=c):
+            return lin(t, c, column="y", covariates=["x"], confidence=level)
+
+        if reading(read).p_value < 0.05:
+            return True
+    return False
+
+
+def test_adjusted_means_may_be_read_at_every_look_and_plain_intervals_may_not():
+    rng = np.random.default_rng(3)
+    band = 3 * np.sqrt(0.05 * 0.95 / 80)
+    valid = [
+        ever_rejected(rng, lambda read: av.always_valid_reading(read, tuning_n=400))
+        for _ in range(80)
+    ]
+    assert np.mean(valid) <= 0.05 + band
+    naive = [ever_rejected(rng, lambda read: read(0.95)) for _ in range(80)]
+    assert np.mean(naive) > 0.05 + band
+
+
+def test_a_reading_widens_both_intervals_and_keeps_the_effect():
+    rng = np.random.default_rng(4)
+    t, c = (Moments.of({"y": rng.normal(5, 1, n)}, ["y"]) for n in (300, 200))
+
+    def read(level):
+        return welch(t, c, column="y", confidence=level)
+
+    fixed, valid = read(0.95), av.always_valid_reading(read, tuning_n=500)
+    assert valid.effect == fixed.effect
+    wide = av.t_multiplier(500, df=fixed.df, tuning_n=500)
+    assert valid.ci[1] - valid.effect == pytest.approx(wide * fixed.std_error)
+    assert valid.relative_ci[0] < fixed.relative_ci[0]
+    assert valid.relative_ci[1] > fixed.relative_ci[1]
+    few = (Moments.of({"y": rng.normal(5, 1, 2)}, ["y"]) for _ in range(2))
+    a, b = few
+    early = av.always_valid_reading(
+        lambda level: welch(a, b, column="y", confidence=level), tuning_n=500
+    )
+    assert early.ci == (-np.inf, np.inf)
+    assert np.isnan(early.relative_ci).all()

@@ -87,7 +87,7 @@ def test_the_relative_interval_at_the_edges():
     assert equal.relative_ci[0] < 0 < equal.relative_ci[1]
 
 
-def errors_of(test, *, p=0.35, n_t=11, n_c=9):
+def errors_of(test, *, p=0.35, n_t=9, n_c=7):
     """Exact chance that a test rejects at 5 % when both proportions are p."""
     a, b = range(n_t + 1), range(n_c + 1)
     chance = np.outer(stats.binom.pmf(a, n_t, p), stats.binom.pmf(b, n_c, p))

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from uplift.errors import DataError
 from uplift.inference.means import welch
 from uplift.inference.moments import Moments
-from uplift.inference.regression_adjustment import covariances_for, lin
+from uplift.inference.regression_adjustment import covariances_for, cuped, lin
 
 BAND_1000 = 0.0207
 
@@ -182,3 +183,68 @@ def test_it_is_never_much_wider_than_the_plain_difference_and_mostly_narrower():
     ]
     with_it, without = np.mean(useless, axis=0)
     assert with_it < 1.01 * without
+
+
+def test_cuped_is_the_difference_of_adjusted_outcomes_with_the_slope_within_arms():
+    rng = np.random.default_rng(31)
+    (x_t, y_t), (x_c, y_c) = draw(rng, 80, effect=5, slope=3), draw(rng, 200)
+    arm = np.r_[np.ones(80), np.zeros(200)]
+    x, y = np.vstack([x_t, x_c]), np.r_[y_t, y_c]
+    theta = sm.OLS(y, np.column_stack([np.ones(280), arm, x])).fit().params[2:]
+    found = cuped(moments(x_t, y_t), moments(x_c, y_c), column="y", covariates=["x0", "x1"])
+    residual = y - (x - x.mean(axis=0)) @ theta
+    oracle = stats.ttest_ind(residual[arm == 1], residual[arm == 0], equal_var=False)
+    assert found.effect == pytest.approx(residual[:80].mean() - residual[80:].mean(), rel=1e-9)
+    assert found.p_value == pytest.approx(oracle.pvalue, rel=1e-6)
+    assert found.treatment_mean == pytest.approx(residual[:80].mean())
+
+
+def test_cuped_without_a_slope_is_welch_and_a_given_slope_is_used():
+    rng = np.random.default_rng(32)
+    t, c = moments(*draw(rng, 50)), moments(*draw(rng, 90))
+    names = {"column": "y", "covariates": ["x0", "x1"]}
+    plain = welch(t, c, column="y")
+    assert cuped(t, c, **names, theta=[0.0, 0.0]).ci == pytest.approx(plain.ci)
+    fixed = cuped(t, c, **names, theta=[2.0, 2.0])
+    assert fixed.std_error < 0.6 * plain.std_error
+
+
+def test_with_a_small_arm_of_another_slope_one_slope_is_worse_than_two():
+    rng = np.random.default_rng(33)
+    errors = []
+    for _ in range(40):
+        t = moments(*draw(rng, 100, slope=4, n_covariates=1))
+        c = moments(*draw(rng, 2_000, slope=0.0, n_covariates=1))
+        names = {"column": "y", "covariates": ["x0"]}
+        estimates = (adjusted(t, c), cuped(t, c, **names), welch(t, c, column="y"))
+        errors.append([found.std_error for found in estimates])
+    lin_error, cuped_error, plain_error = np.mean(errors, axis=0)
+    assert lin_error < 0.5 * cuped_error
+    assert cuped_error > 0.9 * plain_error
+
+
+def test_200_random_data_sets_equal_one_regression_per_arm_and_scipys_welch():
+    rng = np.random.default_rng(34)
+    for _ in range(200):
+        k = int(rng.integers(1, 4))
+        sizes = rng.integers(20, 90, 2)
+        arms = [draw(rng, int(n), slope=rng.normal(), n_covariates=k) for n in sizes]
+        (x_t, y_t), (x_c, y_c) = arms
+        at = np.vstack([x_t, x_c]).mean(axis=0)
+        found = adjusted(moments(x_t, y_t), moments(x_c, y_c))
+        means, variance, slopes = [], 0.0, []
+        for x, y in arms:  # the fit by least squares, its prediction at the common mean
+            design = np.column_stack([np.ones(len(y)), x - at])
+            fit = sm.OLS(y, design).fit()
+            means.append(fit.params[0])
+            slopes.append(fit.params[1:])
+            variance += fit.bse[0] ** 2
+        apart, spread = slopes[0] - slopes[1], np.cov(np.vstack([x_t, x_c]).T).reshape(k, k)
+        variance += apart @ spread @ apart / (len(y_t) + len(y_c))
+        assert found.effect == pytest.approx(means[0] - means[1], rel=1e-10, abs=1e-10)
+        assert found.std_error == pytest.approx(np.sqrt(variance), rel=1e-10)
+        plain = welch(moments(x_t, y_t), moments(x_c, y_c), column="y")
+        oracle = stats.ttest_ind(y_t, y_c, equal_var=False)
+        low, high = oracle.confidence_interval()
+        assert plain.p_value == pytest.approx(oracle.pvalue, abs=1e-10)
+        assert plain.ci == pytest.approx((low, high), rel=1e-10, abs=1e-10)

@@ -147,7 +147,7 @@ def test_known_errors_are_read_against_chi_squared():
 @pytest.mark.parametrize(
     ("call", "code"),
     [
-        (lambda: shrink([1.0], [1.0]), "ARM_TOO_SMALL"),
+        (lambda: shrink([1.0], [1.0]), "EFFECTS_FEW"),
         (lambda: shrink([1.0, 2.0], [1.0, 1.0], confidence=95), "PROBABILITY_INVALID"),
         (lambda: shrink([1.0, np.nan], [1.0, 1.0]), "EFFECT_NOT_ESTIMABLE"),
         (lambda: heterogeneity([1.0, 2.0], [1.0, 0.0]), "EFFECT_NOT_ESTIMABLE"),

@@ -4,9 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from uplift.analysis.decision import decide
 from uplift.analysis.delivery import contact_log, deliveries, delivery_checks, refuse_among
@@ -22,17 +20,17 @@ from uplift.analysis.readings import Readings
 from uplift.analysis.report import AnalysisReport
 from uplift.analysis.robustness import influence_rows, robustness_checks
 from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
+from uplift.analysis.spend_split import spend_splits
 from uplift.analysis.wave_effects import wave_rows
 from uplift.analysis.waves import by_wave, is_redrawn, outcomes_of_waves
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
+from uplift.inference.attrition import check_attrition
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.inference.sample_ratio_sequential import check_sample_ratio_so_far
 from uplift.outcomes import ASSIGNED, Missing
 from uplift.trial import checked_assignment
-
-ATTRITION_P_VALUE = 0.001  # as strict as the sample ratio: both say that the arms are not alike
 
 
 def analyse(
@@ -153,6 +151,7 @@ def analyse(
         ahead=looks_ahead(experiment, rule, as_of=now),
         segments=segments,
         influence=influences,
+        spend=spend_splits(experiment, readings),
         waves=wave_rows(experiment, readings),
         funnel=funnel_of(experiment, effects),
         delivery=delivery,
@@ -189,22 +188,5 @@ def _immature(mature: Mask, closes: str) -> Iterator[Check]:
 
 
 def _attrition(readings: Readings) -> Iterator[Check]:
-    """Whether every arm lost the same share of units (chi-squared test of independence)."""
-    kept = np.array(list(readings.analysed.values()))
-    lost = np.array(list(readings.assigned.values())) - kept
-    if not lost.any():
-        return
-    p_value = float(stats.chi2_contingency([kept, lost], correction=False).pvalue)
-    shares = ", ".join(
-        f"{arm} {count:,} of {readings.assigned[arm]:,}"
-        for arm, count in zip(readings.analysed, lost.tolist(), strict=True)
-    )
-    yield Check(
-        "outcome_attrition",
-        passed=p_value >= ATTRITION_P_VALUE,
-        value=p_value,
-        bound=ATTRITION_P_VALUE,
-        remedy=f"Units without an outcome: {shares}. Those left are not alike in all arms; find "
-        "out why outcomes are missing.",
-        code="OUTCOME_ATTRITION",
-    )
+    if readings.assigned != readings.analysed:
+        yield check_attrition(readings.assigned, readings.analysed)

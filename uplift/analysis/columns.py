@@ -15,6 +15,7 @@ from uplift.analysis.waves import is_redrawn
 from uplift.checks import Check, warning
 from uplift.errors import DataError
 from uplift.experiment import Experiment
+from uplift.inference.hurdle import buyer_column
 from uplift.inference.regression_adjustment import covariances_for
 from uplift.metrics import Metric
 from uplift.outcomes import metric_values, uncapped_values, winsorising_cap
@@ -85,6 +86,8 @@ def outcome_readings(
             readings[uncapped(metric.key)] = uncapped_values(metric, joined)
         if metric.denominator is not None:
             readings[base_of(metric.key)] = joined[metric.denominator].to_numpy(np.float64)
+    if is_spend(experiment.primary, readings[experiment.primary.key]):
+        readings[bought(experiment.primary.key)] = buyer_column(readings[experiment.primary.key])
     economics = experiment.economics
     value = joined[economics.value_outcome].to_numpy(np.float64)
     redemption = np.zeros(len(joined))
@@ -92,6 +95,16 @@ def outcome_readings(
         redemption = redemption_cost * joined[economics.redemption_outcome].to_numpy(np.float64)
     gross = economics.margin_rate * value - redemption
     return readings | {VALUE: value, REDEMPTION: redemption, GROSS: gross}
+
+
+def is_spend(metric: Metric, values: Array) -> bool:
+    """Whether a metric is 0 for who did not buy and above 0 for who did: it has two parts."""
+    return bool(metric.kind == "mean" and values.min() == 0 < values.max())
+
+
+def bought(key: str) -> str:
+    """The reading of who has any of a metric."""
+    return f"{key} bought"
 
 
 def delivered_part(key: str) -> str:
@@ -114,7 +127,7 @@ def caps_of(experiment: Experiment, joined: pd.DataFrame) -> dict[str, float]:
     found = {
         metric.key: winsorising_cap(metric, metric_values(metric, joined))
         for metric in experiment.all_metrics
-        if metric.kind != "ratio"
+        if metric.kind not in ("ratio", "quantile")
     }
     return {key: cap for key, cap in found.items() if cap is not None}
 

@@ -34,8 +34,9 @@ class EffectRow:
 
     metric      key, e.g. "spend_28d@1"
     role        primary · secondary · guardrail
-    method      Welch · Lin (adjusted by the metric's covariate) · score (rare events) · ratio
-                (delta method) · by cluster
+    method      Welch · Lin (adjusted by covariates) · score (rare events) · skewness corrected (a
+                small control of a heavy-tailed metric) · post-stratified · ratio (delta method) ·
+                quantile (order statistics) · by cluster · by customer (waves drawn anew)
     estimate    what is reported; `unadjusted` is the plain difference beside it
     p_adjusted  Holm over the family; nan for guardrails and where nothing varies
     worst       guardrails: one-sided bound of the harm, in the metric's unit; else nan
@@ -45,7 +46,8 @@ class EffectRow:
     uncapped    of a metric with a cap: the effect without it, shown beside; else None
     posterior   belief after the test, with the plan's prior where it has one (else flat); beside
                 the test, never instead; None where nothing varies
-    verdict     better · worse · not proven · no information · only the treated (delivered, opened:
+    verdict     better · worse · not proven · no information (also of an undefined quantile) · only
+                the treated (delivered, opened:
                 shown, not tested); for guardrails: within margin · harm not excluded
     """
 
@@ -158,6 +160,8 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
     plain: Method = "by cluster" if readings.clustered else "Welch"
     if metric.kind == "ratio" and not readings.clustered:
         plain = "ratio"
+    if metric.kind == "quantile":
+        plain = "quantile"
     unadjusted = readings.estimate(metric.key, treatment, method=plain)
     constant = unadjusted.std_error == 0
     if constant and unadjusted.effect != 0 and not metric.delivery:

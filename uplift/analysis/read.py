@@ -1,6 +1,6 @@
 """From tables to readings: joined once, checked, and reduced to moments per arm."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,12 @@ from uplift.experiment import Experiment
 from uplift.frames import UNIT, frame_digest
 from uplift.inference.influence import Extremes
 from uplift.inference.moments import Moments
+from uplift.inference.quantiles import Quantile, quantile_of
 from uplift.outcomes import Missing
 from uplift.trial import checked_assignment, features_of, join_outcomes
 
 Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 def read(
@@ -67,6 +69,7 @@ def read(
     )
     cells = source.cells(experiment)
     clustered = experiment.cluster is not None
+    by_unit = not clustered and not is_redrawn(experiment)
     return Readings(
         moments=cells.arms,
         strata=cells.strata,
@@ -84,7 +87,9 @@ def read(
         data_digest=frame_digest(joined),
         checks=(*notices, *remarks),
         rule=rule,
-        ends={} if clustered or is_redrawn(experiment) else source.ends(experiment),
+        ends=source.ends(experiment) if by_unit else {},
+        thirds=source.thirds(experiment) if by_unit else {},
+        quantiles=source.quantiles(experiment),
         known_before=tuple(source.before),
     )
 
@@ -148,11 +153,47 @@ class _Source:
         frame = pd.DataFrame({ARM: self.joined[ARM], **self.readings})
         return crossed_moments(experiment, frame, drawn, list(self.readings))
 
+    def thirds(self, experiment: Experiment) -> dict[str, dict[str, float]]:
+        """Third central moments per arm of means that a few large values may make."""
+        names = [m.key for m in experiment.all_metrics if m.kind == "mean"]
+        return {
+            name: {
+                arm: float(np.mean((values - values.mean()) ** 3))
+                for arm, values in self.by_arm(experiment, name)
+            }
+            for name in (*names, GROSS)
+        }
+
+    def quantiles(self, experiment: Experiment) -> dict[str, dict[str, Quantile]]:
+        """Quantile metrics per arm, by cluster where clusters were randomised."""
+        drawn = self.joined["cluster"].to_numpy() if experiment.cluster is not None else None
+        return {
+            metric.key: {
+                arm: quantile_of(
+                    self.readings[metric.key][mine],
+                    level=metric.quantile,
+                    clusters=None if drawn is None else drawn[mine],
+                )
+                for arm, mine in self.masks(experiment)
+            }
+            for metric in experiment.all_metrics
+            if metric.quantile is not None
+        }
+
+    def masks(self, experiment: Experiment) -> Iterator[tuple[str, Mask]]:
+        """Every arm, and which units are in it."""
+        for arm in experiment.arm_names:
+            yield arm, np.asarray(self.joined[ARM] == arm, dtype=np.bool_)
+
+    def by_arm(self, experiment: Experiment, name: str) -> Iterator[tuple[str, Array]]:
+        """Every arm, and its units' values of a reading."""
+        for arm, mine in self.masks(experiment):
+            yield arm, self.readings[name][mine]
+
     def ends(self, experiment: Experiment) -> dict[str, dict[str, Extremes]]:
         """The largest and smallest values of the primary metric and of the profit, per arm."""
-        masks = {arm: (self.joined[ARM] == arm).to_numpy() for arm in experiment.arm_names}
         return {
-            name: {arm: Extremes.of(self.readings[name][mine]) for arm, mine in masks.items()}
+            name: {arm: Extremes.of(values) for arm, values in self.by_arm(experiment, name)}
             for name in (experiment.primary.key, GROSS)
         }
 

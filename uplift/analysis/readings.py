@@ -19,11 +19,23 @@ from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.poststratification import poststratified, poststratified_ratio
 from uplift.inference.proportions import score
+from uplift.inference.quantiles import Quantile, quantile_difference
 from uplift.inference.ratios import ratio
 from uplift.inference.regression_adjustment import lin
+from uplift.inference.skewed_means import SkewedArm, check_skewness, common_shape
 from uplift.outcomes import SMALL_ARM
 
-Method = Literal["Welch", "Lin", "score", "post-stratified", "by cluster", "by customer", "ratio"]
+Method = Literal[
+    "Welch",
+    "Lin",
+    "score",
+    "skewness corrected",
+    "post-stratified",
+    "by cluster",
+    "by customer",
+    "ratio",
+    "quantile",
+]
 
 RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
 
@@ -46,6 +58,8 @@ class Readings:
     customers   moments of customers, where they are drawn anew in every wave (`in_arm`)
     ends        by reading and arm: the largest and smallest values, of units that were randomised
     known_before  columns of the moments that were known before the send
+    thirds      by reading and arm: the third central moment, where skewness may be corrected
+    quantiles   by metric key and arm
     """
 
     moments: Mapping[str, Moments]
@@ -66,12 +80,16 @@ class Readings:
     customers: Moments | None = None
     ends: Mapping[str, Mapping[str, Extremes]] = field(default_factory=dict)
     known_before: tuple[str, ...] = ()
+    thirds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    quantiles: Mapping[str, Mapping[str, Quantile]] = field(default_factory=dict)
 
     def of(self, moments: ByArm) -> "Readings":
         """The readings of some units only, e.g. of one segment."""
         counts = {arm: round(cell.count) for arm, cell in moments.items()}
         rule = replace(self.rule, before={})  # the looks before were of all units
-        return replace(self, moments=moments, analysed=counts, rule=rule, strata={}, customers=None)
+        return replace(
+            self, moments=moments, analysed=counts, rule=rule, strata={}, thirds={}, customers=None
+        )
 
     @property
     def population(self) -> Moments:
@@ -81,6 +99,8 @@ class Readings:
 
     def method(self, reading: str, treatment: str, *, proportion: bool = False) -> Method:
         """How this comparison is estimated: by the design first, then by what the data allow."""
+        if reading in self.quantiles:
+            return "quantile"
         if self.customers is not None:
             return "by customer"
         if self.clustered:
@@ -93,7 +113,16 @@ class Readings:
         if self.strata:
             return "post-stratified"
         enough = min(self.analysed.values()) >= SMALL_ARM
+        if enough and not self.skewness(reading, treatment).passed:
+            return "skewness corrected"
         return "Lin" if self.covariates.get(reading) and enough else "Welch"
+
+    def skewness(self, reading: str, treatment: str) -> Check:
+        """Whether a plain interval would err as often on each side as it says."""
+        if reading not in self.thirds:
+            return Check("skewness", passed=True)
+        arms = (self._shaped(reading, arm) for arm in (treatment, CONTROL))
+        return check_skewness(*arms, confidence=self.confidence)
 
     def estimate(
         self,
@@ -112,10 +141,13 @@ class Readings:
         plus  an exactly known amount that every unit of the treatment has more
         """
         wanted = self.confidence if confidence is None else confidence
-        found = self.alone(
-            reading, treatment, control, method=method, confidence=self.rule.confidence(wanted)
-        )
-        found = found if plus == 0 else shifted(found, plus)
+        level = self.rule.confidence(wanted)
+        if method == "skewness corrected" and reading in self.thirds:
+            more, base = (self._shaped(reading, arm) for arm in (treatment, control))
+            found = common_shape(more.plus(plus), base, confidence=level)
+        else:
+            found = self.alone(reading, treatment, control, method=method, confidence=level)
+            found = found if plus == 0 else shifted(found, plus)
         test = f"{reading} by {treatment}" + ("" if control == CONTROL else f" over {control}")
         return replace(found, p_value=self.rule.p_value(found.p_value, test=test))
 
@@ -125,6 +157,9 @@ class Readings:
         """The estimate as if this were the only reading."""
         arms = (self.moments[treatment], self.moments[control])
         level = confidence
+        if method == "quantile":
+            of_arm = self.quantiles[reading]
+            return quantile_difference(of_arm[treatment], of_arm[control], confidence=level)
         if method == "by customer" and self.customers is not None:
             base = self.bases.get(reading, N_UNITS)
             first, second = (
@@ -150,7 +185,7 @@ class Readings:
             )
         if method == "score":
             return score(*arms, column=reading, confidence=level)
-        if method == "Welch":
+        if method in ("Welch", "skewness corrected"):
             return welch(*arms, column=reading, confidence=level)
         return lin(
             *arms,
@@ -159,6 +194,9 @@ class Readings:
             population=self.population,
             confidence=level,
         )
+
+    def _shaped(self, reading: str, arm: str) -> SkewedArm:
+        return SkewedArm.of(self.moments[arm], reading, third=self.thirds[reading][arm])
 
     def _strata_of(
         self, treatment: str, control: str

@@ -19,6 +19,7 @@ from uplift.analysis.looks_ahead import LookAhead
 from uplift.analysis.money import Money
 from uplift.analysis.robustness import InfluenceRow
 from uplift.analysis.segments import SegmentReading
+from uplift.analysis.spend_split import SpendSplit
 from uplift.analysis.wave_effects import WaveRow
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
@@ -44,6 +45,7 @@ class AnalysisReport(Result):
     earlier      the looks before it
     ahead        the planned looks still to come
     segments     effects by declared segment; all their intervals hold together
+    spend        the effect on spend split into buyers and baskets, where the primary metric is one
     waves        effects by wave on the primary metric; empty where there is one wave
     influence    what the ten largest customers do to an effect; empty where clusters are read
     funnel       the declared stages; None when there are none
@@ -69,6 +71,7 @@ class AnalysisReport(Result):
     earlier: tuple[Look, ...] = ()
     ahead: tuple[LookAhead, ...] = ()
     segments: tuple[SegmentReading, ...] = ()
+    spend: tuple[SpendSplit, ...] = ()
     waves: tuple[WaveRow, ...] = ()
     influence: tuple[InfluenceRow, ...] = ()
     funnel: Funnel | None = None

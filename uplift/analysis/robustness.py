@@ -1,11 +1,11 @@
 """Whether a result can be trusted: arms alike before the send, not the story of ten customers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uplift.analysis.columns import GROSS, N_UNITS
 from uplift.analysis.readings import Readings
-from uplift.checks import Check
+from uplift.checks import Check, warning
 from uplift.experiment import CONTROL, Experiment
 from uplift.inference.balance_tests import balance_of_moments, check_balance, check_before
 from uplift.inference.influence import Influence, influence
@@ -64,6 +64,7 @@ def robustness_checks(
             )
         )
     yield from _before(experiment, readings)
+    yield from _shapes(experiment, readings)
     for row in found:
         check = row.influence.check()
         if not check.passed and row.reading == experiment.primary.key:
@@ -78,3 +79,22 @@ def _before(experiment: Experiment, readings: Readings) -> Iterator[Check]:
     for arm in experiment.treatments:
         before = readings.alone(name, arm.name, CONTROL, method="Welch", confidence=0.95)
         yield check_before(before, metric=str(experiment.primary.covariate), arm=arm.name)
+
+
+def _shapes(experiment: Experiment, readings: Readings) -> Iterator[Check]:
+    """Where a few large values make the mean of a small arm, and quantiles without an error."""
+    for name in dict.fromkeys((experiment.primary.key, GROSS)):
+        for arm in experiment.treatments:
+            check = readings.skewness(name, arm.name)
+            if not check.passed:
+                shown = "the profit" if name == GROSS else name
+                yield replace(check, remedy=f"{shown} of {arm.name}: {check.remedy}")
+    for key, by_arm in readings.quantiles.items():
+        for arm_name, found in by_arm.items():
+            if not found.defined:
+                yield warning(
+                    "QUANTILE_UNDEFINED",
+                    value=found.value,
+                    remedy=f"{key} has no error in {arm_name}: {found.why_undefined}. Read the "
+                    "share of customers above a fixed amount instead.",
+                )

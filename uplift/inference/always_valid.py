@@ -4,12 +4,18 @@ A campaign that never ends (a trigger, the universal control) has no planned loo
 estimate +- multiplier * std_error with a multiplier that grows slowly with the units, so that the
 chance of ever being wrong, over all readings together, is alpha. The multiplier is smallest near
 `tuning_n` units: take the planned number, and freeze it before the first reading.
+
+With few units the error is itself uncertain: `t_multiplier` and `t_p_value` mix over Student's t,
+for means that are compared plainly or adjusted by regression (Lin). `always_valid_reading` makes
+any estimate one of this kind.
 Source: Howard, Ramdas, McAuliffe & Sekhon (2021), Annals of Statistics 49(2), equation 14;
-Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), Annals of Statistics 52(6).
+Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), Annals of Statistics 52(6); Lindon, Ham,
+Tingley & Bojinov (2024), "Anytime-valid linear models and regression adjusted causal inference".
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -17,10 +23,12 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from uplift.errors import DefinitionError
+from uplift.inference.means import Estimate
 
 Array = npt.NDArray[np.float64]
 
 SEARCH_POINTS = 200
+LARGEST_DF = 1e9  # of a t distribution; beyond, it is a normal
 
 
 def mixture_variance(tuning_n: float, *, alpha: float = 0.05) -> float:
@@ -109,6 +117,63 @@ def always_valid_p_value_one_sided(
     return float(optimize.brentq(excess, grid[first - 1], grid[first], xtol=1e-12))
 
 
+def t_multiplier(n_units: float, *, df: float, tuning_n: float, alpha: float = 0.05) -> float:
+    """As the two-sided `multiplier`, of an error estimated with `df` degrees of freedom.
+
+        sqrt(df (1 - a) / (a - g / (g + n))),  a = (alpha^2 g / (g + n))^(1 / (df + 1))
+
+    with g = `mixture_variance`; inf while so few units prove nothing. It is above `multiplier`, and
+    near it from some hundred degrees of freedom on.
+    """
+    share = _mixture_share(n_units, df, tuning_n, alpha)
+    a = math.exp((math.log(share) + 2 * math.log(alpha)) / (df + 1))
+    return math.sqrt(df * (1 - a) / (a - share)) if a > share else math.inf
+
+
+def t_p_value(
+    t: float, n_units: float, *, df: float, tuning_n: float, alpha: float = 0.05
+) -> float:
+    """p-value of one reading of a t statistic; alpha where |t| is `t_multiplier`.
+
+        1 / p = sqrt(r) ((1 + t^2 / df) / (1 + r t^2 / df))^((df + 1) / 2),  r = g / (g + n)
+
+    Its running minimum over the readings is valid at every moment.
+    """
+    share = _mixture_share(n_units, df, tuning_n, alpha)
+    grown = math.log1p(t**2 / df) - math.log1p(share * t**2 / df)
+    return math.exp(-max(0.5 * math.log(share) + 0.5 * (df + 1) * grown, 0.0))
+
+
+def always_valid_reading(
+    read: Callable[[float], Estimate],
+    *,
+    tuning_n: float,
+    confidence: float = 0.95,
+    n_units: float | None = None,
+) -> Estimate:
+    """An estimate whose intervals and p-value may be read at every moment.
+
+    read     makes the estimate at a confidence, e.g. `lambda level: lin(t, c, column="y",
+             covariates=["x"], confidence=level)`
+    n_units  read so far; units of both arms of the estimate when not given
+
+    The intervals, relative ones too, are those of the confidence whose fixed quantile is
+    `t_multiplier`; while there is none, the effect's is unbounded and the relative one nan.
+    """
+    alpha = 1 - confidence
+    fixed = read(confidence)
+    n = fixed.n_control + fixed.n_treatment if n_units is None else n_units
+    if not fixed.std_error > 0:
+        return fixed
+    df = min(fixed.df, LARGEST_DF)
+    wide = t_multiplier(n, df=df, tuning_n=tuning_n, alpha=alpha)
+    p_value = t_p_value(fixed.effect / fixed.std_error, n, df=df, tuning_n=tuning_n, alpha=alpha)
+    half = wide * fixed.std_error
+    level = 1 - 2 * float(stats.t.sf(wide, df))
+    found = read(level) if level < 1 else replace(fixed, relative_ci=(math.nan, math.nan))
+    return replace(found, ci=(fixed.effect - half, fixed.effect + half), p_value=p_value)
+
+
 def inflation(n_units: float, *, tuning_n: float, alpha: float = 0.05) -> float:
     """Factor by which an interval that may be read at any time is wider than one read once."""
     fixed = float(stats.norm.isf(alpha / 2))
@@ -142,6 +207,17 @@ def power_at_end(
     bound = multiplier(n_units, tuning_n=tuning_n, alpha=alpha)
     shift = effect / std_error
     return float(stats.norm.sf(bound - shift) + stats.norm.cdf(-bound - shift))
+
+
+def _mixture_share(n_units: float, df: float, tuning_n: float, alpha: float) -> float:
+    """The r of the t mixture: g / (g + n)."""
+    g = mixture_variance(tuning_n, alpha=alpha)
+    if not (n_units > 0 and df > 0):
+        raise DefinitionError(
+            f"A reading needs units and degrees of freedom above 0, got {n_units} and {df}.",
+            code="ARM_TOO_SMALL",
+        )
+    return g / (g + n_units)
 
 
 def _check(tuning_n: float, alpha: float) -> None:

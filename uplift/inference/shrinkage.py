@@ -73,7 +73,7 @@ def shrink(
     if len(y) < 2:
         raise DataError(
             f"Effects are shrunken towards their mean; at least 2 are needed, got {len(y)}.",
-            code="ARM_TOO_SMALL",
+            code="EFFECTS_FEW",
             count=len(y),
         )
     if not 0 < confidence < 1:

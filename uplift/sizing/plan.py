@@ -71,6 +71,7 @@ def design(
     baselines = {
         planned.metric.key: baseline_of(planned, audience, cluster=experiment.cluster)
         for _, planned in experiment.metrics.with_roles()
+        if planned.metric.kind != "quantile"
     }
     comparisons = _comparisons(experiment, baselines, n_assigned, power)
     answers = tuple(comparison.answer() for comparison in comparisons)
@@ -135,6 +136,7 @@ def _comparisons(
     return tuple(
         Comparison(experiment, role, planned, baselines[planned.metric.key], arm, n_units, power)
         for role, planned in experiment.metrics.with_roles()
+        if planned.metric.kind != "quantile"
         for arm in experiment.treatments
     )
 

@@ -42,22 +42,3 @@ def critical_value(
     z = float(stats.norm.isf(alpha / 2))
     tau = z**2 * (treatment_variance + control_variance) / (n_treatment + n_control)
     return math.sqrt((v + tau) / tau * (-2 * math.log(alpha / 2) - math.log(v / (v + tau))))
-
-
-def p_value(z: float, **arms: float) -> float:
-    """Smallest alpha whose critical value |z| passes; 1 when none does.
-
-    arms  the arguments of `critical_value`, without alpha
-    """
-    low, high = 1e-300, 1.0 - 1e-12
-    if abs(z) <= critical_value(alpha=high, **arms):
-        return 1.0
-    for _ in range(2_000):  # halving on the log scale: the critical value falls as alpha rises
-        middle = math.sqrt(low * high)
-        if critical_value(alpha=middle, **arms) < abs(z):
-            high = middle
-        else:
-            low = middle
-        if high / low < 1 + 1e-12:
-            break
-    return high
