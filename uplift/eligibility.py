@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.assignment.hashing import in_its_layer
+from uplift.assignment.order import inside_layer
 from uplift.audience import eligible as in_audience
 from uplift.errors import DataError, StateError
 from uplift.experiment import CONTROL, Experiment
@@ -231,8 +231,8 @@ def _absent(
     inside, outside = np.zeros((2, len(units)), dtype=np.bool_)
     known = np.flatnonzero(row >= 0)
     inside[known] = in_audience(customers, experiment.audience)[row[known]]
-    drawn_id = customers[experiment.cluster or UNIT].iloc[row[known]].reset_index(drop=True)
-    outside[known] = inside[known] & ~in_its_layer(drawn_id, experiment)
+    asked = customers.iloc[row[known]].reset_index(drop=True)
+    outside[known] = inside[known] & ~inside_layer(asked, experiment)
     flags = {
         "not in the audience": ~inside,
         "outside the layer": outside,

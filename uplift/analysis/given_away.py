@@ -34,8 +34,8 @@ class GivenAway:
     """Redemption cost of customers who would have bought without the campaign, in total.
 
     known   bounds, or why there are none: nothing redeemed (it is 0) · no metric of buyers ·
-            clusters (not computed) · several each (a customer redeemed more than once, or the
-            control redeems too)
+            clusters (or customers drawn anew in every wave: not computed) · several each (a
+            customer redeemed more than once, or the control redeems too)
     bounds  (least, most), in currency, 0 or more; (nan, nan) when not known
     ci      holds it, wherever in the bounds it lies, at the plan's confidence or more
     buyers  key of the metric that says who bought; None when there is none
@@ -59,7 +59,7 @@ def given_away(arm: str, experiment: Experiment, readings: Readings) -> GivenAwa
         return NOTHING
     if metric is None:
         return NOT_READ
-    if readings.clustered:
+    if readings.clustered or readings.customers is not None:
         return GivenAway("clusters", buyers=metric.key)
     treated, control = readings.moments[arm], readings.moments[CONTROL]
     if not _once_each(treated, cost) or control.mean_of(REDEMPTION) != 0:

@@ -1,7 +1,8 @@
 """Incremental profit of every treatment against the control, per unit and in total, with a ledger.
 
 Profit of a unit is a column like any other (`Economics`), so its effect has an interval of the same
-kind. The ledger's lines are effects too, and add up to the total to the cent.
+kind. In the ledger costs are what was paid, and the margin is what makes the estimated profit of
+them: the lines add up to the total to the cent.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from uplift.analysis.columns import GROSS, REDEMPTION, VALUE
+from uplift.analysis.columns import GROSS, N_UNITS, REDEMPTION
 from uplift.analysis.families import adjusted_p_values
 from uplift.analysis.given_away import NOT_READ, GivenAway, given_away
 from uplift.analysis.readings import Readings
@@ -25,7 +26,9 @@ class MoneyRow:
     profit           per assigned unit
     p_adjusted       of no profit, corrected over the treatments
     n_units          units of the arm that were analysed
-    margin, contact_cost, redemption_cost  ledger lines in total; costs are negative
+    margin           ledger line in total: what the arm's units brought more than as many of the
+                     control; adjusted when the profit is
+    contact_cost, redemption_cost  ledger lines in total, as paid; negative
     total, total_ci  profit of the arm's units together; the lines add up to it to the cent
     cost_per_unit    what treating one unit costs more than not, above 0
     roi              profit per unit of currency spent; nan when nothing is spent
@@ -144,19 +147,17 @@ def ledger_cents(lines: Sequence[float]) -> list[float]:
 
 def _row(arm: str, experiment: Experiment, readings: Readings) -> MoneyRow:
     profit = _profit(arm, CONTROL, experiment, readings)
-    method = readings.method(GROSS, arm)
     n_units, n_held_out = readings.analysed[arm], readings.analysed[CONTROL]
-    value = readings.estimate(VALUE, arm, method=method).effect
-    redemption = readings.estimate(REDEMPTION, arm, method=method).effect
     contact = _contact_cost(arm, CONTROL, experiment)
-    lines = [experiment.economics.margin_rate * value, -contact, -redemption]
+    redemption = _redeemed(arm, readings) - _redeemed(CONTROL, readings)
+    lines = [profit.effect + contact + redemption, -contact, -redemption]
     margin, contact_cost, redemption_cost = ledger_cents([n_units * line for line in lines])
     cost = contact + redemption
     return MoneyRow(
         arm=arm,
         profit=profit,
         p_adjusted=float("nan"),
-        method=method,
+        method=readings.method(GROSS, arm),
         n_units=n_units,
         margin=margin,
         contact_cost=contact_cost,
@@ -177,6 +178,13 @@ def _profit(arm: str, over: str, experiment: Experiment, readings: Readings) -> 
     method = readings.method(GROSS, arm)
     cost = _contact_cost(arm, over, experiment)
     return readings.estimate(GROSS, arm, control=over, method=method, plus=-cost)
+
+
+def _redeemed(arm: str, readings: Readings) -> float:
+    """Redemption cost per unit of the arm, as it was paid: a fact, so it is never adjusted."""
+    moments = readings.moments[arm]
+    units = moments.mean_of(N_UNITS) if readings.clustered else 1.0
+    return moments.mean_of(REDEMPTION) / units
 
 
 def _contact_cost(arm: str, over: str, experiment: Experiment) -> float:

@@ -162,6 +162,10 @@ def adopt(
     sent: Annotated[
         Path | None, typer.Option(help="Contacts made already: a table with `unit`.")
     ] = None,
+    despite: Annotated[
+        str | None,
+        typer.Option(help="Why it is taken over although a check fails: no verdict from then on."),
+    ] = None,
     two_arms: TwoArms = None,
     trim: Trim = None,
     root: Root = HERE,
@@ -173,9 +177,9 @@ def adopt(
     Example: `uplift adopt spring_voucher assignment.csv customers.parquet --sent log.csv`
     """
     campaign = campaign_of(name, root, who=who, two_arms=two_arms, trim=trim)
-    report = campaign.adopt(assigned, customers, sent=sent)
+    report = campaign.adopt(assigned, customers, sent=sent, despite=despite)
     show(report, as_json=as_json, wrote=(campaign.path("assign"),))
-    return verdict(report.checks)
+    return 0 if despite is not None else verdict(report.checks)
 
 
 @app.command()
