@@ -1,5 +1,7 @@
 """Local times of a schedule and its waves become windows in UTC, or are refused."""
 
+from datetime import UTC, date, datetime
+
 import pytest
 
 from uplift.errors import DefinitionError
@@ -61,3 +63,48 @@ def test_an_unknown_wave_is_refused_with_the_known_ones():
     with pytest.raises(DefinitionError, match="wave_0, wave_1") as caught:
         waves("2017-07-03T08:00", "2017-08-03T08:00").window("third")
     assert caught.value.code == "WAVE_UNKNOWN"
+
+
+PARIS = Schedule(starts_at="2017-07-03T08:00", timezone="Europe/Paris", response_days=7)
+
+
+def test_a_moment_is_read_in_the_schedule_s_zone_and_a_day_is_its_first_moment():
+    for given in ("2017-07-03T08:00", "2017-07-03T06:00Z", datetime(2017, 7, 3, 8)):
+        assert PARIS.moment(given) == datetime(2017, 7, 3, 6, tzinfo=UTC)
+    for given in ("2017-07-03", date(2017, 7, 3)):
+        assert PARIS.moment(given) == datetime(2017, 7, 2, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("given", ["2017-03-26T02:30", "2017-10-29T02:30"])
+def test_a_moment_in_a_clock_change_is_refused_unless_it_says_which_one_is_meant(given):
+    with pytest.raises(DefinitionError, match="clock change") as caught:
+        PARIS.moment(given)
+    assert caught.value.code == "TIME_AMBIGUOUS"
+    later = datetime(2017, 10, 29, 2, 30, fold=1)
+    assert PARIS.moment(later) == datetime(2017, 10, 29, 1, 30, tzinfo=UTC)
+    with pytest.raises(DefinitionError):  # a fold does not help an hour that there was not
+        PARIS.moment(datetime(2017, 3, 26, 2, 30, fold=1))
+
+
+@pytest.mark.parametrize("given", ["", "soon", "2017-02-30", "0001-01-01", "9999-12-31T23:59"])
+def test_what_is_no_moment_of_our_time_is_refused(given):
+    with pytest.raises(DefinitionError) as caught:
+        PARIS.moment(given)
+    assert caught.value.code == "TIME_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"timezone": None}, "TIME_NAIVE"),
+        ({"timezone": None, "starts_at": "2017-07-03T08:00Z"}, "DEFINITION_INVALID"),
+        ({"starts_at": "0001-01-01"}, "TIME_INVALID"),
+        ({"starts_at": "9999-12-31T23:59"}, "TIME_INVALID"),
+        ({"response_days": 10**9}, "DEFINITION_INVALID"),
+    ],
+)
+def test_a_schedule_that_has_no_moments_is_refused(fields, code):
+    given = {"starts_at": "2017-07-03T08:00", "timezone": "Europe/Paris", "response_days": 7}
+    with pytest.raises(DefinitionError) as caught:
+        Schedule(**{**given, **fields})
+    assert caught.value.code == code
