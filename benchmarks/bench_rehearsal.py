@@ -19,7 +19,8 @@ import pandas as pd
 from uplift.analysis.analyse import analyse
 from uplift.assignment.assign import assign
 from uplift.experiment import load_experiment
-from uplift.rehearsal.replay import arms_of, replay, replayed, script_of
+from uplift.rehearsal.replay import replay
+from uplift.rehearsal.script import arms_of, replayed, script_of
 from uplift.rehearsal.simulate import simulate_plan
 from uplift.rehearsal.stage import stage_of
 

@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 
 from uplift.checks import Check
-from uplift.errors import DataError, DefinitionError, UpliftError
+from uplift.errors import UpliftError
 from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE, Experiment, load_experiment
 from uplift.frames import UNIT, read_frame, require_unique
+from uplift.lint_power import power_checks, refused
 from uplift.metrics import Metric, MetricCatalogue, require_id
 from uplift.objectives import FILE as OBJECTIVES_FILE
 from uplift.objectives import Objectives
@@ -26,17 +27,12 @@ from uplift.registry.pressure import pressures_among
 from uplift.registry.registry import Registry
 from uplift.registry.rows import Entry
 from uplift.registry.sealing import check_caps, missing_parts
-from uplift.sizing.answers import GUARDRAIL, Answer
-from uplift.sizing.plan import design
-from uplift.sizing.result import Design
-from uplift.strict_json import parse_json
 from uplift.strict_yaml import read_yaml
 from uplift.table import Column, Result, Table
 from uplift.violations import Document
 
 DAY = timedelta(days=1)
 DESIGN_FILE = "design.json"
-UNKNOWN_SIZE = frozenset({"DESIGN_UNITS", "BASELINE_MISSING"})  # no history, so no power
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ def lint(
         try:
             loaded[name] = load_experiment(folder / name)
         except UpliftError as error:
-            found += [Finding(name, _refused(error))] if name in chosen else []
+            found += [Finding(name, refused(error))] if name in chosen else []
     project = _Project(folder, tuple(loaded.values()))
     table = None if history is None else read_frame(history, what="history")
     if table is not None:
@@ -178,31 +174,9 @@ def _checks(
         yield (), _complete(experiment)
     if history is not None:
         yield from ((("metrics",), check) for check in _caps(experiment, history))
-    yield from ((("metrics",), c) for c in _design(project, experiment, history, n_units))
-
-
-def _design(
-    project: _Project, experiment: Experiment, history: pd.DataFrame | None, n_units: int | None
-) -> Iterator[Check]:
-    """Power by the figures given; without any, for as many units as the last design had."""
-    file = project.folder / experiment.id / DESIGN_FILE
-    try:
-        if history is None and n_units is None and file.is_file():
-            n_units = _designed_units(file, experiment)
-        planned = design(experiment, history, n_units=n_units)
-    except (DefinitionError, DataError) as error:
-        yield _unknown_power(error)
-        return
-    yield from _powers(experiment, planned)
-
-
-def _designed_units(file: Path, experiment: Experiment) -> int | None:
-    """Units of the last design, if it was made for this definition. Errors: JSON_INVALID."""
-    made = parse_json(file.read_bytes(), name=file.name).content
-    if not isinstance(made, dict) or made.get("digest") != experiment.digest:
-        return None
-    found = made.get("n_units")
-    return found if isinstance(found, int) else None
+    kept = project.folder / experiment.id / DESIGN_FILE
+    powers = power_checks(experiment, history, n_units, kept=kept)
+    yield from ((("metrics",), check) for check in powers)
 
 
 def _frozen(project: _Project, experiment: Experiment) -> Check:
@@ -383,55 +357,3 @@ def _caps(experiment: Experiment, history: pd.DataFrame) -> Iterator[Check]:
             f"{smallest:g}, so no amount is left in it. Choose it with `choose_cap`.",
             code="CAP_ZEROES_METRIC",
         )
-
-
-def _powers(experiment: Experiment, planned: Design) -> Iterator[Check]:
-    for answer in planned.answers:
-        yield Check(
-            f"power {answer.metric} {answer.treatment}",
-            passed=answer.verdict != "cannot answer",
-            value=answer.power,
-            bound=answer.wanted_power,
-            remedy=answer.words(),
-            code="UNDERPOWERED",
-            blocking=answer.role == "primary",
-        )
-    yield from _holdout(experiment, planned)
-
-
-def _holdout(experiment: Experiment, planned: Design) -> Iterator[Check]:
-    """Whether it is the control's size that keeps the primary metric from being answered."""
-    sought = experiment.metrics.primary.minimum_effect
-    weakest = max(_primary(planned), key=lambda answer: answer.mde)
-    better = [
-        option
-        for option in planned.holdout_options
-        if option.mde_relative is not None and sought is not None and option.mde_relative <= sought
-    ]
-    too_small = weakest.verdict == "cannot answer" and bool(better)
-    enough = min(better, key=lambda option: option.control_share) if better else None
-    yield Check(
-        "holdout",
-        passed=not too_small,
-        value=float(experiment.arms[0].share),
-        bound=enough.control_share if enough else None,
-        remedy=f"A control of {float(experiment.arms[0].share):.0%} is too small for the effect "
-        f"sought; {enough.control_share if enough else 0:.0%} would show it.",
-        code="HOLDOUT_CANNOT_ANSWER",
-    )
-
-
-def _primary(planned: Design) -> list[Answer]:
-    return [answer for answer in planned.answers if answer.role not in ("secondary", GUARDRAIL)]
-
-
-def _unknown_power(error: UpliftError) -> Check:
-    """Power that cannot be computed: a warning where history would help, else the refusal."""
-    if error.code not in UNKNOWN_SIZE:
-        return _refused(error)
-    remedy = f"What it can answer is not known. {error}"
-    return Check("power", False, remedy=remedy, code=error.code, blocking=False)
-
-
-def _refused(error: UpliftError) -> Check:
-    return Check("definition", False, remedy=str(error), code=error.code)

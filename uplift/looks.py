@@ -23,7 +23,7 @@ def planned_looks(experiment: Experiment) -> PlannedLooks:
     if analysis.monitoring == "fixed":
         return PlannedLooks()
     found = tuple(fraction for _, fraction in _informative(experiment)) or (1.0,)
-    return PlannedLooks(found, analysis.monitoring, analysis.spending)
+    return PlannedLooks(found, analysis.monitoring, analysis.spending, 1 - analysis.confidence)
 
 
 def information(experiment: Experiment, day: int) -> float:

@@ -1,4 +1,4 @@
-"""Power of proving a rare share within a margin agrees with statsmodels and simulation."""
+"""Power of proving a rare share within a margin is that of statsmodels' score test, summed."""
 
 import numpy as np
 import pytest

@@ -1,12 +1,15 @@
 """Looks cost what simulated paths say, and Holm's steps along them keep the family's error."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from uplift.experiment import experiment_from
-from uplift.inference.multiplicity import holm
-from uplift.inference.planned_looks import PlannedLooks, holm_at_looks
+from uplift.analysis.looks import LookRule
+from uplift.experiment import Correction, experiment_from
+from uplift.inference.multiplicity import adjust, holm
+from uplift.inference.planned_looks import PlannedLooks, family_at_looks
 from uplift.looks import days_without_information, look_days, planned_looks
 from uplift.sizing.plan import design
 from uplift.strict_yaml import parse_yaml
@@ -116,13 +119,38 @@ def test_a_trigger_is_read_by_the_customers_who_have_been_watched():
     assert planned_looks(plan).fractions[0] == pytest.approx(0.4, abs=0.01)
 
 
-def test_one_look_is_holms_method():
+def test_one_look_is_the_correction_itself():
     rng = np.random.default_rng(5)
     for _ in range(50):
         p = rng.beta(0.3, 1, 4)
         p[rng.integers(4)] = np.nan
-        ours = np.array(holm_at_looks([p], PlannedLooks(), alpha=0.05)) == 0
-        np.testing.assert_array_equal(ours, holm(p) <= 0.05)
+        for method in get_args(Correction):
+            ours = np.array(family_at_looks([p], PlannedLooks(), alpha=0.05, method=method)) == 0
+            np.testing.assert_array_equal(ours, adjust(p, method=method) <= 0.05)
+
+
+@pytest.mark.parametrize("monitoring", ["group_sequential", "always_valid"])
+def test_looks_prove_what_the_analysis_proves_at_each_of_them(monitoring):
+    """The reading's own rule, look after look: its p-values adjusted, the smallest so far kept."""
+    t = (0.3, 0.6, 1.0)
+    z = np.stack([paths(t, 2.5, 25, seed=s) for s in (1, 2, 3)], axis=2)
+    p_values = 2 * stats.norm.sf(np.abs(z))
+    looks = PlannedLooks(t, monitoring, "obrien_fleming", 0.05)
+    proven = 0
+    for family, method in zip(p_values, 5 * list(get_args(Correction)), strict=True):
+        ours = family_at_looks(list(family), looks, alpha=0.05, method=method)
+        before: dict[str, float] = {}
+        theirs = [-1] * 3
+        for k, p in enumerate(family):
+            rule = LookRule(
+                "look", t[: k + 1], monitoring, information=t[k], alpha=0.05, before=before
+            )
+            before = {str(i): rule.p_value(float(p[i]), test=str(i)) for i in range(3)}
+            for i in np.flatnonzero(adjust(list(before.values()), method=method) <= 0.05):
+                theirs[i] = k if theirs[i] < 0 else theirs[i]
+        assert ours == theirs
+        proven += max(ours) >= 0
+    assert proven > 5
 
 
 @pytest.mark.parametrize("spending", ["obrien_fleming", "pocock"])
@@ -134,7 +162,7 @@ def test_several_tests_along_looks_err_together_as_planned_and_holm_at_every_loo
     looks = PlannedLooks(t, "group_sequential", spending)
     z = np.stack([paths(t, 0.0, 4_000, seed=s) for s in (1, 2, 3)], axis=2)
     p = 2 * stats.norm.sf(np.abs(z))
-    ours = [max(holm_at_looks(list(family), looks, alpha=0.05)) >= 0 for family in p]
+    ours = [max(family_at_looks(list(family), looks, alpha=0.05)) >= 0 for family in p]
     tolerance = 4 * np.sqrt(0.05 * 0.95 / 4_000)
     assert np.mean(ours) == pytest.approx(0.05, abs=tolerance)
     peeking = [any((holm(at) <= 0.05).any() for at in family) for family in p]

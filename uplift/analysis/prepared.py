@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.analysis.columns import (
+    GROSS,
     N_UNITS,
     Adjusting,
     bases_of,
@@ -27,6 +28,7 @@ from uplift.errors import DataError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.inference.moments import Moments, Pairs, pairs_of, two_sum, without_rounding
+from uplift.inference.quantiles import Quantile, quantile_of
 from uplift.trial import features_of
 
 Array = npt.NDArray[np.float64]
@@ -101,7 +103,36 @@ class Prepared:
             data_digest="",
             checks=self.checks,
             strata=self._strata(columns, code, pairs),
+            thirds={} if self.cluster is not None else self._thirds(readings, arm),
+            quantiles=self._quantiles(readings, arm),
         )
+
+    def _thirds(self, readings: Mapping[str, Array], arm: IntArray) -> dict[str, dict[str, float]]:
+        """Third central moments per arm of means that a few large values may make."""
+        names = self.experiment.arm_names
+        means = [m.key for m in self.experiment.all_metrics if m.kind == "mean"]
+        found = {}
+        for name in (*means, GROSS):
+            thirds = third_moments(readings[name], arm, len(names)).tolist()
+            found[name] = dict(zip(names, thirds, strict=True))
+        return found
+
+    def _quantiles(
+        self, readings: Mapping[str, Array], arm: IntArray
+    ) -> dict[str, dict[str, Quantile]]:
+        """Quantile metrics per arm."""
+        return {
+            metric.key: {
+                name: quantile_of(
+                    readings[metric.key][arm == i],
+                    level=metric.quantile,
+                    clusters=None if self.cluster is None else self.cluster[arm == i],
+                )
+                for i, name in enumerate(self.experiment.arm_names)
+            }
+            for metric in self.experiment.all_metrics
+            if metric.quantile is not None
+        }
 
     def _strata(
         self, columns: Mapping[str, Array], code: IntArray, pairs: Sequence[tuple[str, str]]
@@ -149,6 +180,20 @@ def moments_of(
         _cell(names, pairs, float(count[k]), centre, away[:, k], comoment[:, k])
         for k in range(n_cells)
     ]
+
+
+def third_moments(values: Array, code: IntArray, n_cells: int) -> Array:
+    """Mean of (y - mean)^3 in each cell. (n_cells,); 0 of an empty one.
+
+    values  (n_units,);  code  (n_units,), cell of each unit, from 0
+    """
+    count = np.maximum(np.bincount(code, minlength=n_cells), 1)
+    centred = values - values.mean()
+    first, second, third = (
+        np.bincount(code, weights=power, minlength=n_cells) / count
+        for power in (centred, centred**2, centred**2 * centred)
+    )
+    return np.asarray(third - 3 * first * second + 2 * first**3)
 
 
 def _cell(

@@ -55,7 +55,13 @@ def simulate(
     path: Annotated[
         str | None, typer.Option(help="How it is planted: `baskets` or `buyers`.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Processes; they change the time only.")] = 2,
+    n_units: Annotated[
+        int | None,
+        typer.Option(help="Customers of the plan, drawn from history; all of it by default."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes; they change the time only. All cores by default.")
+    ] = None,
     seed: Seed = 0,
     root: Root = HERE,
     who: Who = None,
@@ -64,11 +70,17 @@ def simulate(
     """Replay the plan on history before anything is sent; exit 1 when it cries wolf too often.
 
     Examples: `uplift simulate spring_voucher --history last_quarter.parquet`;
-    `uplift simulate spring_voucher --history last_quarter.parquet --replays 1000 --effect 0.05`
+    `uplift simulate spring_voucher --history last_quarter.parquet --n-units 64000 --effect 0.05`
     """
     campaign = campaign_of(name, root, who=who)
     found = campaign.simulate(
-        history, n_replays=replays, effect=effect, path=path, n_jobs=jobs, seed=seed
+        history,
+        n_replays=replays,
+        n_units=n_units,
+        effect=effect,
+        path=path,
+        n_jobs=jobs,
+        seed=seed,
     )
     show(found, as_json=as_json, wrote=(campaign.path("rehearse"),))
     if not as_json:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from uplift.errors import DefinitionError
+from uplift.inference.proportions import restricted
 
 Array = npt.NDArray[np.float64]
 
@@ -81,7 +82,7 @@ def power_of_margin_score(
     z = float(stats.norm.ppf(confidence))
     if len(x_c) * len(x_t) <= MOST_CELLS:
         events, n = np.meshgrid(x_c, x_t, indexing="ij"), (float(n_control), float(n_treatment))
-        before = likeliest_control(margin, (events[0], events[1]), n)
+        before = restricted(margin, events[1], events[0], n[1], n[0])
         variance = _variance(before, margin, n) * sum(n) / (sum(n) - 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = (events[1] / n[1] - events[0] / n[0] - margin) / np.sqrt(variance)
@@ -92,31 +93,6 @@ def power_of_margin_score(
     return (
         float(stats.norm.cdf((margin - z * null) / true)) if true > 0 else float(margin > z * null)
     )
-
-
-def likeliest_control(
-    difference: float, events: tuple[Array, Array], n: tuple[float, float]
-) -> Array:
-    """Most likely share of the control when the treatment's is `difference` higher.
-
-    The root, within its range, of the cubic that Miettinen and Nurminen (1985) solve.
-
-    events   control's and treatment's, of one shape
-    returns  of that shape
-    """
-    (x_c, x_t), (n_c, n_t) = events, n
-    total = n_c + n_t
-    quadratic = (n_t + 2 * n_c) * difference - total - x_t - x_c
-    linear = (n_c * difference - total - 2 * x_c) * difference + x_t + x_c
-    constant = x_c * difference * (1 - difference)
-    third = quadratic / (3 * total)
-    q = third**3 - quadratic * linear / (6 * total**2) + constant / (2 * total)
-    p = np.copysign(np.sqrt(np.maximum(third**2 - linear / (3 * total), 0.0)), q)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(p == 0, 1.0, q / p**3)
-    angle = np.arccos(np.clip(ratio, -1.0, 1.0))
-    root = 2 * p * np.cos((np.pi + angle) / 3) - third
-    return np.asarray(np.clip(root, max(0.0, -difference), min(1.0, 1 - difference)))
 
 
 def _units(
@@ -131,8 +107,7 @@ def _units(
 
 def _apart(mean: float, margin: float, sizes: tuple[float, float]) -> Array:
     """Most likely control share, `margin` apart, when both arms show `mean`."""
-    events = (np.array(mean * sizes[0]), np.array(mean * sizes[1]))
-    return likeliest_control(margin, events, sizes)
+    return restricted(margin, mean * sizes[1], mean * sizes[0], sizes[1], sizes[0])
 
 
 def _variance(control: Array, difference: float, sizes: tuple[float, float]) -> Array:

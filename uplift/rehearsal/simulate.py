@@ -1,30 +1,18 @@
 """Rehearse a plan: replay its draw and its reading on history, without and with an effect."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import joblib
-import numpy as np
-
-from uplift.analysis.effects import GUARDRAIL
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 from uplift.inference.group_sequential import boundary_of
 from uplift.looks import look_days
-from uplift.progress import track
+from uplift.rehearsal.cast import play, rates_of
 from uplift.rehearsal.planting import Effect, Path, usual_path
-from uplift.rehearsal.replay import Replay, Script, replay, script_of
-from uplift.rehearsal.result import (
-    GuardrailRate,
-    Rate,
-    Rates,
-    Rehearsal,
-    TestRate,
-    placebo_checks,
-)
+from uplift.rehearsal.replay import Replay
+from uplift.rehearsal.result import Rates, Rehearsal
+from uplift.rehearsal.script import Script, script_of
 from uplift.rehearsal.stage import stage_of
-
-CHUNK = 20  # replays of one job: enough to pay for its journey, few enough for a smooth bar
+from uplift.rehearsal.verdict import MORE, Judged, placebo_checks, unsettled
 
 
 def simulate_plan(
@@ -32,10 +20,11 @@ def simulate_plan(
     history: Any,
     *,
     n_replays: int = 1000,
+    n_units: int | None = None,
     effect: float | None = None,
     path: Path | None = None,
     seed: int = 0,
-    n_jobs: int = 2,
+    n_jobs: int | None = None,
     read_as: Experiment | None = None,
     peek: bool = False,
 ) -> Rehearsal:
@@ -43,41 +32,44 @@ def simulate_plan(
 
     Each replay draws arms by the assignment's own rule (method, shares, strata, clusters) with a
     salt of its own, and reads them by the analysis' own functions (estimates, adjustment,
-    guardrails, money, decision). A test is proven by the bounds of the planned looks with Holm's
-    steps (`planned_looks.holm_at_looks`), which with one look is the analysis' own correction. What
-    keeps units from being drawn (suppression, contact caps,
-    layers, exposure) is not replayed: all eligible customers of history take part. Decisions are
-    taken at the last look.
+    guardrails, money, decision). A test is proven by the bounds of the planned looks with the
+    plan's correction (`planned_looks.family_at_looks`); the decision is that of the last look. What
+    keeps units from being drawn (suppression, contact caps, layers, exposure) is not replayed: all
+    eligible customers of history take part, in one wave.
 
     history    one row per customer: the audience's columns, those of strata, balance and clusters,
                and outcomes of a window without the campaign (see `stage_of`; for interim looks,
                columns such as `spend_by_day_7`)
+    n_replays  of the placebo four times as many where that is needed for a verdict (see `verdict`)
+    n_units    customers of the plan, drawn from history with replacement; all of history as it is
+               when not given
     effect     share by which a planted effect raises the outcome per customer, e.g. 0.05: as many
                replays more, with the same draws
     path       `baskets` or `buyers` (see `planting`); buyers where a proportion decides
-    n_jobs     processes; changes the time only, never a number
+    n_jobs     processes; when not given all cores, if that is worth starting them. Changes the time
+               only, never a number
     read_as    another definition to read the same draws by, e.g. without the clusters: what a wrong
                reading would do
     peek       read every look as if it were the only one: what peeking would do
 
-    The checks called PLACEBO block when the plan errs more often than it says (`placebo_checks`).
+    The checks called PLACEBO block when the plan errs more often than it says (`verdict`).
 
     Errors: REPLAYS_INVALID, EFFECT_INVALID, PATH_INVALID and those of `stage_of`.
     """
-    if n_replays < 1 or seed < 0 or n_jobs < 1:
+    if n_replays < 1 or seed < 0 or (n_jobs is not None and n_jobs < 1):
         raise DefinitionError(
             f"n_replays and n_jobs must be 1 or more and seed 0 or more, got {n_replays}, {n_jobs} "
             f"and {seed}. Usual: 1000, 2 and 0.",
             code="REPLAYS_INVALID",
         )
     planted = None if effect is None else Effect(effect, path or usual_path(experiment))
-    stage = stage_of(experiment, history)
+    stage = stage_of(experiment, history, n_units=n_units, seed=seed)
     script = script_of(experiment, stage, read_as=read_as, peek=peek, seed=seed)
-    placebo = _rates(script, _run(script, n_replays, None, n_jobs, "placebo replays"))
+    placebo, judged = _placebo(script, n_replays, n_jobs)
     power = None
     if planted is not None:
-        power = _rates(script, _run(script, n_replays, planted, n_jobs, "power replays"))
-    nominal = _nominal(script)
+        shown = play(script, range(n_replays), planted, n_jobs=n_jobs, label="power replays")
+        power = rates_of(script, shown)
     days = look_days(script.read_as)
     return Rehearsal(
         experiment=experiment.id,
@@ -86,17 +78,35 @@ def simulate_plan(
         n_replays=n_replays,
         seed=seed,
         alpha=script.alpha,
-        nominal=nominal,
+        nominal=_nominal(script),
         looks_days=tuple(days[place] for place in script.places),
         placebo=placebo,
         power=power,
         planted="" if planted is None else planted.words(),
         checks=(
-            *placebo_checks(placebo, nominal=nominal, alpha=script.alpha),
+            *placebo_checks(judged),
             *stage.checks,
             *script.readings[-1].checks,
         ),
     )
+
+
+def _placebo(
+    script: Script, n_replays: int, n_jobs: int | None
+) -> tuple[Rates, tuple[Judged, ...]]:
+    """Replays without an effect, and more of them where they leave the verdict open."""
+
+    def judge(replays: list[Replay]) -> tuple[Rates, tuple[Judged, ...]]:
+        rates = rates_of(script, replays)
+        return rates, rates.judged(nominal=_nominal(script), alpha=script.alpha)
+
+    replays = play(script, range(n_replays), n_jobs=n_jobs, label="placebo replays")
+    found = judge(replays)
+    if unsettled(found[1]):
+        more = range(n_replays, MORE * n_replays)
+        label = "placebo replays, to be sure"
+        found = judge(replays + play(script, more, n_jobs=n_jobs, label=label))
+    return found
 
 
 def _nominal(script: Script) -> float:
@@ -106,56 +116,3 @@ def _nominal(script: Script) -> float:
     boundary = script.looks.boundary(script.alpha)
     kept = list(script.places)
     return float(boundary_of(boundary.z[kept], boundary.fractions[kept]).spent[-1])
-
-
-def _run(
-    script: Script, n_replays: int, effect: Effect | None, n_jobs: int, label: str
-) -> list[Replay]:
-    """Every replay in order, on `n_jobs` processes."""
-    chunks = [range(i, min(i + CHUNK, n_replays)) for i in range(0, n_replays, CHUNK)]
-    found: Iterable[list[Replay]]
-    if n_jobs == 1 or len(chunks) == 1:
-        found = (_chunk(script, chunk, effect) for chunk in chunks)
-    else:
-        jobs = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-        found = jobs(joblib.delayed(_chunk)(script, chunk, effect) for chunk in chunks)
-    done = track(found, label=label, total=len(chunks))
-    return [one for replays in done for one in replays]
-
-
-def _chunk(script: Script, numbers: range, effect: Effect | None) -> list[Replay]:
-    return [replay(script, number, effect) for number in numbers]
-
-
-def _rates(script: Script, replays: Sequence[Replay]) -> Rates:
-    def count(of: Callable[[Replay], Any]) -> Rate:
-        return Rate(sum(bool(of(one)) for one in replays), len(replays))
-
-    alone = np.sum([one.alone for one in replays], axis=0).tolist()
-    family = np.sum([one.family for one in replays], axis=0).tolist()
-    better = np.sum([one.better for one in replays], axis=0).tolist()
-    holds = np.sum([one.holds for one in replays], axis=0).tolist()
-    n = len(replays)
-    return Rates(
-        tests=tuple(
-            TestRate(metric, role, arm, Rate(alone[i], n), Rate(family[i], n), Rate(better[i], n))
-            for i, (metric, role, arm) in enumerate(_tests(script.read_as, guardrails=False))
-        ),
-        guardrails=tuple(
-            GuardrailRate(metric, arm, Rate(holds[i], n))
-            for i, (metric, _, arm) in enumerate(_tests(script.read_as, guardrails=True))
-        ),
-        any_proven=count(lambda one: one.family.any()),
-        scaled=count(lambda one: one.action == "scale"),
-        stopped=count(lambda one: one.action == "stop"),
-        retested=count(lambda one: one.action == "retest"),
-        withheld=count(lambda one: one.action == "none"),
-    )
-
-
-def _tests(experiment: Experiment, *, guardrails: bool) -> Iterator[tuple[str, str, str]]:
-    """Metric, role and treatment of each test, in the order of the effects."""
-    for role, planned in experiment.metrics.with_roles():
-        if (role == GUARDRAIL) == guardrails:
-            for arm in experiment.treatments:
-                yield planned.metric.key, role, arm.name

@@ -18,6 +18,7 @@ from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.looks import look_days
 from uplift.metrics import Metric
+from uplift.rehearsal.resampled import resampled
 from uplift.sizing.history import previous_window
 
 IntArray = npt.NDArray[np.int64]
@@ -53,13 +54,18 @@ class Stage:
         return len(self.outcomes)
 
 
-def stage_of(experiment: Experiment, history: Any) -> Stage:
+def stage_of(
+    experiment: Experiment, history: Any, *, n_units: int | None = None, seed: int = 0
+) -> Stage:
     """The eligible customers of history with an outcome for each metric that it can show.
 
     An outcome is the column of that name; else, of a mean, its covariate (the same number of the
     window before), whose own covariate is then the window before that one. What history does not
     have is 0 for everybody: nothing is redeemed, nobody opts out, where nothing is sent. The
     outcome up to an interim look on day 7 is the column `spend_by_day_7`.
+
+    n_units  as many customers drawn from those with replacement (see `resampled`); without it they
+             are taken as they are
 
     Errors: REHEARSAL_DATA, AUDIENCE_COLUMN, COLUMN_MISSING, OUTCOME_NOT_BINARY and those of ids.
     """
@@ -68,6 +74,9 @@ def stage_of(experiment: Experiment, history: Any) -> Stage:
     table = table.sort_values(UNIT, ignore_index=True)
     sources = _sources(experiment, table)
     table, n_unknown = _known(table, sources)
+    n_known = len(table)
+    if n_units is not None:
+        table = resampled(table, n_units=n_units, cluster=experiment.cluster, seed=seed)
     outcomes = _outcomes(experiment, table, sources, suffix="")
     _refuse_not_binary(experiment, outcomes, sources)
     cluster = table[experiment.cluster or UNIT].astype("str")
@@ -83,7 +92,10 @@ def stage_of(experiment: Experiment, history: Any) -> Stage:
         facts=facts,
         member=member,
         silent=silent,
-        checks=tuple(_remarks(experiment, silent, n_unknown, by_day)),
+        checks=(
+            *_remarks(experiment, silent, n_unknown, by_day),
+            *([] if n_units is None else [_stand_for(n_known, n_units)]),
+        ),
     )
 
 
@@ -171,6 +183,15 @@ def _refuse_not_binary(
                 code="OUTCOME_NOT_BINARY",
                 column=metric.column,
             )
+
+
+def _stand_for(n_known: int, n_units: int) -> Check:
+    return warning(
+        "REHEARSAL_RESAMPLED",
+        value=n_units,
+        remedy=f"{n_known:,} customers of history, drawn with replacement, stand for {n_units:,}: "
+        "what none of them did does not happen here either.",
+    )
 
 
 def _remarks(

@@ -52,6 +52,11 @@ class Answer:
     looks: tuple[Look, ...] = ()
 
     @property
+    def counts(self) -> tuple[int, int]:
+        """Units in control and treatment."""
+        return self.n_control, self.n_treatment
+
+    @property
     def verdict(self) -> str:
         """`can answer`, `cannot answer`, or `no effect stated` when the plan does not say."""
         if self.power is None:

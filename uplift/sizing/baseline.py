@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.errors import DataError, DefinitionError
-from uplift.experiment import PlannedMetric
+from uplift.experiment import Experiment, PlannedMetric
 from uplift.inference.clusters import ClusterHistory, cluster_history
 from uplift.inference.moments import Moments
 from uplift.inference.planning_variance import ratio_variance
@@ -23,6 +23,7 @@ from uplift.metrics import Metric
 from uplift.sizing.history import (
     columns_of,
     explained,
+    is_number,
     known_values,
     measured_values,
     numbers_of,
@@ -70,6 +71,14 @@ class Baseline:
         return (1 - self.variance_reduction) * self.design_effect
 
 
+def planned_baseline(
+    experiment: Experiment, planned: PlannedMetric, history: pd.DataFrame | None
+) -> Baseline:
+    """`baseline_of` with the experiment's clusters, and the columns that adjust every metric."""
+    beside = (*experiment.analysis.covariates, *experiment.assignment.balance)
+    return baseline_of(planned, history, cluster=experiment.cluster, covariates=beside)
+
+
 def baseline_of(
     planned: PlannedMetric,
     history: pd.DataFrame | None,
@@ -77,7 +86,7 @@ def baseline_of(
     cluster: str | None = None,
     covariates: Sequence[str] = (),
 ) -> Baseline:
-    """Baseline of a planned metric.
+    """What history or the plan says of a metric.
 
     From the metric's own column in history; else from its covariate, the same number of the time
     before; else from the plan. A metric that is the same for everybody in history shows no spread,
@@ -101,8 +110,8 @@ def baseline_of(
             found = _measured_ratio(metric, history, cluster=cluster, covariates=own)
     elif history is not None:
         for column in columns_of(metric, history)[:1]:
-            own = [name for name in (metric.covariate, *covariates) if name is not None]
-            found = _measured(metric, column, history, cluster=cluster, covariates=own)
+            names = [name for name in (metric.covariate, *covariates) if name is not None]
+            found = _measured(metric, column, history, cluster=cluster, covariates=names)
     return _assumed(planned) if found is None or _says_nothing(planned, found) else found
 
 
@@ -228,7 +237,7 @@ def _variance_reduction(
     """R squared of the metric on its covariates, as far as history shows it."""
     codes = _codes(history, cluster)
     if column != metric.covariate:
-        there = [name for name in covariates if name in history.columns]
+        there = [name for name in covariates if is_number(history, name)]
         return _explained(values, history[there], codes)
     earlier = previous_window(column, history)
     if earlier is None:

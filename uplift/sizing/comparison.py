@@ -13,6 +13,7 @@ from functools import cached_property
 
 from uplift.errors import DefinitionError
 from uplift.experiment import Arm, Experiment, PlannedMetric
+from uplift.inference.multiplicity import harmonic
 from uplift.inference.power import bernoulli_variance
 from uplift.inference.power_rules import error_per_test, power_per_test
 from uplift.inference.two_part import TwoPart
@@ -22,12 +23,8 @@ from uplift.sizing.baseline import Baseline
 from uplift.sizing.looks import Look, look_table
 from uplift.sizing.one_test import DifferenceTest, MarginTest, OneTest
 from uplift.sizing.proof import Proof
-from uplift.sizing.rare_tests import (
-    RevenueTest,
-    ShareMarginTest,
-    ShareTest,
-    with_more_buyers,
-)
+from uplift.sizing.rare_tests import ShareMarginTest, ShareTest
+from uplift.sizing.skewed_test import SkewedTest, with_more_buyers
 
 LEAST_POWER = 0.5  # with less, a real effect is rather missed than found
 HOLDOUT_SHARES = (0.5, 0.2, 0.1, 0.05, 0.01)  # control shares worth comparing
@@ -106,12 +103,19 @@ class Comparison:
         return before.variance * treated.whole.variance / part.whole.variance
 
     @property
-    def revenue_test(self) -> RevenueTest | None:
-        """The test of a mean that is 0 for most customers; None of any other metric."""
-        if self._two_part is None:
+    def skewed_test(self) -> SkewedTest | None:
+        """The test of a mean whose shape is known; None of any other metric."""
+        shape = self.baseline.shape
+        if shape is None or shape.mean <= 0:
             return None
-        factor = self.baseline.factor if self.baseline.factor > 0 else 1.0
-        return RevenueTest(self._two_part, self.rises, factor, self._usual)
+        return SkewedTest(
+            shape=shape,
+            part=self._two_part,
+            rises=self.rises,
+            factor=self.baseline.factor if self.baseline.factor > 0 else 1.0,
+            corrects=self.experiment.cluster is None,
+            usual=self._usual,
+        )
 
     @cached_property
     def proof(self) -> Proof:
@@ -177,7 +181,7 @@ class Comparison:
         return DifferenceTest(self.baseline.variance, self.treated_variance, 1 - self.alpha)
 
     def _rarely(self) -> OneTest | None:
-        """The test by which rare events or skewed revenue are read; None where it is the usual."""
+        """The test by which rare events or skewed means are read; None where it is the usual."""
         if self.experiment.cluster is not None:  # totals of clusters are read
             return None
         mean, variance = self.baseline.mean, self.baseline.variance
@@ -186,7 +190,7 @@ class Comparison:
             return ShareMarginTest(harm, MarginTest(variance, self.alpha))
         if self.planned.metric.kind == "proportion":
             return ShareTest(mean, self.rises, self._usual)
-        return None if self.guards else self.revenue_test
+        return None if self.guards else self.skewed_test
 
     def _looks(self) -> tuple[Look, ...]:
         return tuple(
@@ -227,9 +231,19 @@ def wanted_power(experiment: Experiment, power: float | None = None) -> float:
     return power
 
 
+def planned_for(planned: PlannedMetric) -> bool:
+    """Whether a plan can say anything: not of quantiles, nor of what only the treated can have."""
+    return planned.metric.kind != "quantile" and not planned.metric.delivery
+
+
+def n_success(experiment: Experiment) -> int:
+    """Primary and secondary metrics that are tested; deliveries are only shown."""
+    return 1 + sum(not planned.metric.delivery for planned in experiment.metrics.secondary)
+
+
 def n_tests(experiment: Experiment) -> int:
-    """Size of the family that shares one error: treatments × primary and secondary metrics."""
-    return len(experiment.treatments) * (1 + len(experiment.metrics.secondary))
+    """Size of the family that shares one error: treatments × tested metrics."""
+    return len(experiment.treatments) * n_success(experiment)
 
 
 def one_test_confidence(experiment: Experiment) -> float:
@@ -239,11 +253,11 @@ def one_test_confidence(experiment: Experiment) -> float:
     """
     alpha = error_per_test(
         1 - experiment.analysis.confidence,
-        n_success=1 + len(experiment.metrics.secondary),
+        n_success=n_success(experiment),
         n_treatments=len(experiment.treatments),
     )
     if experiment.analysis.correction == "benjamini_yekutieli":
-        alpha /= sum(1 / rank for rank in range(1, n_tests(experiment) + 1))
+        alpha /= harmonic(n_tests(experiment))
     return 1 - alpha
 
 

@@ -50,10 +50,7 @@ def measured_values(metric: Metric, column: str, history: pd.DataFrame) -> Array
 
 def numbers_of(history: pd.DataFrame, column: str) -> Array:
     """A column as numbers, nan where nothing is known. (n_units,). Errors: BASELINE_INVALID."""
-    if column == UNIT or not (
-        pd.api.types.is_numeric_dtype(history[column].dtype)
-        or pd.api.types.is_bool_dtype(history[column].dtype)
-    ):
+    if not is_number(history, column):
         raise DataError(
             f"history: column {column!r} must hold numbers, found {history[column].dtype}. "
             "Convert it first.",
@@ -61,6 +58,14 @@ def numbers_of(history: pd.DataFrame, column: str) -> Array:
             column=column,
         )
     return np.asarray(history[column].to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def is_number(history: pd.DataFrame, column: str) -> bool:
+    """Whether history has the column, and it holds numbers."""
+    if column not in history.columns or column == UNIT:
+        return False
+    dtype = history[column].dtype
+    return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype))
 
 
 def known_values(values: Array, column: str) -> npt.NDArray[np.bool_]:

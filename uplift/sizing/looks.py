@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -47,7 +47,7 @@ def look_table(
     for i, (day, fraction, z) in enumerate(
         zip(days, boundary.fractions.tolist(), boundary.z.tolist(), strict=True)
     ):
-        until = PlannedLooks(looks.fractions[: i + 1], looks.monitoring, looks.spending)
+        until = replace(looks, fractions=looks.fractions[: i + 1])
         yield Look(
             day=day,
             fraction=fraction,

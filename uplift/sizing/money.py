@@ -63,6 +63,8 @@ def holdout_cost(arms: Sequence[ArmPlan]) -> float | None:
 def _value_sought(experiment: Experiment, baselines: Mapping[str, Baseline]) -> float | None:
     """The smallest effect worth acting on, on the value outcome, in currency per unit."""
     for _, planned in experiment.metrics.with_roles():
-        if planned.metric.column == experiment.money.value and planned.minimum_effect is not None:
-            return planned.minimum_effect * abs(baselines[planned.metric.key].mean)
+        known = baselines.get(planned.metric.key)
+        is_value = planned.metric.column == experiment.money.value
+        if is_value and planned.minimum_effect is not None and known is not None:
+            return planned.minimum_effect * abs(known.mean)
     return None

@@ -14,12 +14,13 @@ from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 from uplift.inference.power_rules import power_per_test
 from uplift.sizing.answers import Answer
-from uplift.sizing.baseline import Baseline, baseline_of
+from uplift.sizing.baseline import Baseline, planned_baseline
 from uplift.sizing.comparison import (
     Comparison,
     holdout_options,
     n_tests,
     one_test_confidence,
+    planned_for,
     wanted_power,
 )
 from uplift.sizing.factors import FactorAnswer, cost_of_interactions, factor_answers
@@ -72,14 +73,9 @@ def design(
     n_assigned = _units(experiment, audience, n_units)
     timing = timing_of(experiment, n_assigned, inflow_per_day)
     baselines = {
-        planned.metric.key: baseline_of(
-            planned,
-            audience,
-            cluster=experiment.cluster,
-            covariates=experiment.analysis.covariates,
-        )
+        planned.metric.key: planned_baseline(experiment, planned, audience)
         for _, planned in experiment.metrics.with_roles()
-        if planned.metric.kind != "quantile"
+        if planned_for(planned)
     }
     comparisons = _comparisons(experiment, baselines, n_assigned, power)
     answers = tuple(comparison.answer() for comparison in comparisons)
@@ -139,7 +135,7 @@ def _comparisons(
     return tuple(
         Comparison(experiment, role, planned, baselines[planned.metric.key], arm, n_units, power)
         for role, planned in experiment.metrics.with_roles()
-        if planned.metric.kind != "quantile"
+        if planned_for(planned)
         for arm in experiment.treatments
     )
 

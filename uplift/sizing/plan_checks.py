@@ -91,11 +91,12 @@ def _skewed(row: Revenue) -> Check:
     return warning(
         "OUTCOME_SKEWED",
         value=row.skewness,
-        remedy=f"{row.metric}, {row.treatment}: without any effect the test says better in "
+        remedy=f"{row.metric}, {row.treatment}: without any effect the plain test says better in "
         f"{format_value(row.false_better, 'share')} and worse in "
         f"{format_value(row.false_worse, 'share')} of cases, where each should be "
-        f"{format_value(row.nominal, 'share')}. Enlarge the control, cap the metric by a fixed "
-        "amount, or decide by conversion.",
+        f"{format_value(row.nominal, 'share')}. "
+        + ("It is read with a correction, which proves less. " if row.corrected else "")
+        + "Enlarge the control, cap the metric by a fixed amount, or decide by conversion.",
     )
 
 

@@ -1,8 +1,8 @@
 """Revenue that most customers do not spend: what skewness does to the plan, buyers beside baskets.
 
-The t test of a mean that is 99 % zeros errs more often on one side than on the other, the more so
-the smaller the control; and the same rise of revenue is seen by the test of conversion or only by
-the test of spend, depending on whether it comes from more buyers or from larger baskets.
+The plain t test of a mean that is 99 % zeros errs more often on one side than on the other, the
+more so the smaller the control; and the same rise of revenue is seen by the test of conversion or
+only by the test of spend, depending on whether it comes from more buyers or from larger baskets.
 """
 
 import math
@@ -10,14 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from uplift.inference.power import bernoulli_variance
-from uplift.inference.skewness import Shape, units_for_honest_tails, units_for_normality
-from uplift.inference.two_part import two_part_detectable
+from uplift.inference.skewness import Tails, units_for_honest_tails, units_for_normality
+from uplift.inference.two_part import TwoPart, simulated_tails, two_part_detectable
 from uplift.sizing.answers import Answer
 from uplift.sizing.comparison import Comparison
 from uplift.sizing.one_test import Counts
-from uplift.sizing.rare_tests import RevenueTest
+from uplift.sizing.skewed_test import SkewedTest
 
 TOLERANCE = 0.2  # of a tail's error: 2.5 % may be 2 to 3 %
+N_DRAWS = 4_000  # of simulated tails; fewer where arms have many buyers
+MOST_BASKETS = 20_000_000  # drawn in all
+FEWEST_DRAWS = 200
+SEED = 1
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,10 @@ class Revenue:
     n_honest        units of the whole experiment from which each tail's error is within a fifth of
                     what it says
     nominal         error that each tail should make
-    false_better, false_worse  error that each tail makes at the planned size, without any effect
-    simulated       whether those were simulated, because no expansion holds at this size
+    false_better, false_worse  error that each tail of the plain test makes at the planned size,
+                    without any effect
+    corrected       whether the interval is read corrected for skewness: its tails hold, and it
+                    proves less
     mde_conversion  smallest rise proven by the test of conversion, if it comes from more buyers
     mde_buyers      the same by the test of spend
     mde_baskets     the same if baskets grow; conversion does not see it
@@ -47,7 +53,7 @@ class Revenue:
     nominal: float
     false_better: float
     false_worse: float
-    simulated: bool
+    corrected: bool
     mde_conversion: float
     mde_buyers: float
     mde_baskets: float
@@ -67,9 +73,9 @@ class Revenue:
 def revenue_rows(comparisons: Sequence[Comparison], answers: Sequence[Answer]) -> Iterator[Revenue]:
     """Of every comparison whose metric is 0 for most customers; guardrails are left out."""
     for comparison, answer in zip(comparisons, answers, strict=True):
-        test, shape = comparison.revenue_test, comparison.baseline.shape
-        if test is not None and shape is not None and not comparison.guards:
-            yield _row(comparison, answer, test, shape)
+        test = comparison.skewed_test
+        if test is not None and test.part is not None and not comparison.guards:
+            yield _row(comparison, answer, test, test.part)
 
 
 def conversion_rise(comparison: Comparison) -> float:
@@ -85,44 +91,60 @@ def conversion_rise(comparison: Comparison) -> float:
     return proof.detectable(comparison.test_power) / part.buyer_share
 
 
-def _conversion(comparison: Comparison, test: RevenueTest, counts: Counts) -> float:
+def _conversion(comparison: Comparison, part: TwoPart, counts: Counts) -> float:
     """A covariate of spend does not adjust conversion; clusters count."""
     design_effect = comparison.baseline.design_effect
     return two_part_detectable(
-        control=test.part,
+        control=part,
         n_control=counts[0] / design_effect,
         n_treatment=counts[1] / design_effect,
         path="buyers",
         test="conversion",
-        confidence=test.confidence,
+        confidence=comparison.proof.confidence,
         power=comparison.test_power,
     )
 
 
-def _row(comparison: Comparison, answer: Answer, test: RevenueTest, shape: Shape) -> Revenue:
-    proof, power = comparison.proof, comparison.test_power
+def _row(comparison: Comparison, answer: Answer, test: SkewedTest, part: TwoPart) -> Revenue:
+    proof, power, planned = comparison.proof, comparison.test_power, answer.counts
     looks = proof.inflation(power)
-    counts = (answer.n_control / looks, answer.n_treatment / looks)
-    tails = test.tails(0.0, (answer.n_control, answer.n_treatment))
+    counts = (planned[0] / looks, planned[1] / looks)
+    tails = test.plain_tails(test.shape, planned)
+    if not tails.trusted:
+        tails = _drawn(part, planned, test.confidence)
     return Revenue(
         metric=answer.metric,
         treatment=answer.treatment,
-        buyer_share=test.part.buyer_share,
-        basket_mean=test.part.basket.mean,
-        skewness=shape.skewness,
-        n_normal=units_for_normality(shape.skewness),
+        buyer_share=part.buyer_share,
+        basket_mean=part.basket.mean,
+        skewness=test.shape.skewness,
+        n_normal=units_for_normality(test.shape.skewness),
         n_honest=units_for_honest_tails(
-            control=shape,
+            control=test.shape,
             control_share=proof.shares[0],
             treatment_share=proof.shares[1],
-            confidence=proof.confidence,
+            confidence=test.confidence,
             tolerance=TOLERANCE,
         ),
-        nominal=(1 - proof.confidence) / 2,
+        nominal=(1 - test.confidence) / 2,
         false_better=tails.upper,
         false_worse=tails.lower,
-        simulated=not tails.trusted,
-        mde_conversion=_conversion(comparison, test, counts),
+        corrected=test.corrected(planned),
+        mde_conversion=_conversion(comparison, part, counts),
         mde_buyers=test.smallest_rise(counts, power, "buyers"),
         mde_baskets=test.smallest_rise(counts, power, "basket"),
+    )
+
+
+def _drawn(part: TwoPart, counts: tuple[int, int], confidence: float) -> Tails:
+    """False alarms where no expansion holds, from whole experiments drawn with a fixed seed."""
+    baskets = max(sum(counts) * part.buyer_share, 1.0)
+    return simulated_tails(
+        control=part,
+        treatment=part,
+        n_control=counts[0],
+        n_treatment=counts[1],
+        confidence=confidence,
+        n_draws=max(min(N_DRAWS, round(MOST_BASKETS / baskets)), FEWEST_DRAWS),
+        seed=SEED,
     )

@@ -19,7 +19,7 @@ from scipy import stats
 from uplift.errors import DefinitionError
 from uplift.experiment import Arm, Experiment
 from uplift.progress import track
-from uplift.sizing.baseline import Baseline, baseline_of
+from uplift.sizing.baseline import Baseline, planned_baseline
 from uplift.sizing.history import eligible_history, measured_values
 from uplift.sizing.stylised_customers import Customers, simulated_test
 from uplift.table import Column, Result, Table, format_value
@@ -192,7 +192,7 @@ def _customers(
             "mean or a proportion.",
             code="METRIC_KIND",
         )
-    baseline = baseline_of(planned, table, cluster=experiment.cluster)
+    baseline = planned_baseline(experiment, planned, table)
     relative = planned.minimum_effect if effect is None else effect
     if not relative:
         raise DefinitionError(

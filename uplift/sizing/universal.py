@@ -22,7 +22,7 @@ from uplift.checks import Check, warning
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment, PlannedMetric
 from uplift.inference.power import detectable_effect
-from uplift.sizing.baseline import Baseline, baseline_of
+from uplift.sizing.baseline import Baseline, planned_baseline
 from uplift.sizing.comparison import one_test_confidence, wanted_power
 from uplift.sizing.control_size import ControlOption, ControlSize
 from uplift.sizing.history import eligible_history
@@ -151,12 +151,12 @@ def choose_control_size(
     power = wanted_power(experiment, power)
     audience = None if history is None else eligible_history(experiment, history)
     planned, worth = experiment.metrics.primary, _value_metric(experiment)
-    primary = baseline_of(planned, audience, cluster=experiment.cluster)
+    primary = planned_baseline(experiment, planned, audience)
     period_days = worth.metric.window_days
     question = _Question(
         n_units=_units(experiment, audience, n_units),
         primary=primary,
-        value=baseline_of(worth, audience, cluster=experiment.cluster),
+        value=planned_baseline(experiment, worth, audience),
         margin_rate=experiment.money.margin_rate,
         primary_is_value=planned.metric.key == worth.metric.key,
         prior=prior or _planned_prior(experiment, planned, worth, primary),

@@ -1,25 +1,22 @@
 """Ways to answer more that history tells of: a covariate, a coarser metric, a longer window."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from uplift.errors import DefinitionError
 from uplift.experiment import PlannedMetric
-from uplift.frames import UNIT
 from uplift.inference.caps import choose_cap
 from uplift.metrics import Metric
-from uplift.sizing.baseline import Baseline, baseline_of
+from uplift.sizing.baseline import Baseline, planned_baseline
 from uplift.sizing.comparison import Comparison
 from uplift.sizing.history import (
     MIN_HISTORY,
     WINDOW_BEFORE,
     columns_of,
-    explained,
+    is_number,
     measured_values,
     previous_window,
 )
@@ -48,42 +45,35 @@ def candidate_covariates(comparison: Comparison, history: pd.DataFrame | None) -
 
 
 def covariate(plan: Plan) -> Iterator[Way | NoWay]:
-    """The one column that explains most of the metric."""
+    """The one column that explains most of the metric, in place of the one that is in use."""
     metric, already = _metric(plan), plan.comparison.baseline.variance_reduction
     used = f"{metric.covariate} is in use and explains {format_value(already, 'share')}"
-    if plan.comparison.experiment.cluster is not None or metric.kind == "ratio":
-        what = "ratios" if metric.kind == "ratio" else "whole clusters"
-        yield NoWay("covariate", f"{what} are read without adjustment")
-        return
-    if plan.history is None or metric.column not in plan.history.columns:
+    columns = [name for name in (metric.column, metric.denominator) if name is not None]
+    if plan.history is None or not set(columns) <= set(plan.history.columns):
         unknown = f"history does not show {metric.column} beside what was known before"
         yield NoWay("covariate", used if already > 0 else unknown)
         return
-    values = measured_values(metric, metric.column, plan.history)
-    shares = {
-        name: explained(values, plan.history, [name])
+    found = {
+        name: _baseline(plan, metric.model_copy(update={"covariate": name}))
         for name in plan.covariates
-        if name in plan.history.columns and _usable(plan.history[name])
+        if is_number(plan.history, name) and plan.history[name].nunique() > 1
     }
-    if not shares:
+    if not found:
         yield NoWay("covariate", "history has no column from before")
         return
-    best = max(shares, key=lambda name: shares[name])
+    best = max(found, key=lambda name: found[name].variance_reduction)
+    share = format_value(found[best].variance_reduction, "share")
     if already > 0 and best == metric.covariate:
         yield NoWay("covariate", used)
-        return
-    if shares[best] < LEAST_EXPLAINED:
-        share = format_value(shares[best], "share")
+    elif found[best].variance_reduction < LEAST_EXPLAINED:
         yield NoWay("covariate", f"the best of history, {best}, explains {share} of the spread")
-        return
-    left = (1 - shares[best]) / (1 - already) if already < 1 else 1.0
-    share = format_value(shares[best], "share")
-    yield plan.way(
-        "covariate",
-        f"covariate {best}",
-        plan.mde_relative * math.sqrt(left),
-        f"Adjust by {best}: it explains {share} of the spread.",
-    )
+    else:
+        yield plan.way(
+            "covariate",
+            f"covariate {best}",
+            plan.relative_with(found[best]),
+            f"Adjust by {best}: it explains {share} of the spread.",
+        )
 
 
 def coarser_metric(plan: Plan) -> Iterator[Way | NoWay]:
@@ -183,13 +173,7 @@ def _metric(plan: Plan) -> Metric:
 
 
 def _baseline(plan: Plan, metric: Metric) -> Baseline:
-    experiment = plan.comparison.experiment
-    return baseline_of(
-        PlannedMetric(metric=metric),
-        plan.history,
-        cluster=experiment.cluster,
-        covariates=experiment.analysis.covariates,
-    )
+    return planned_baseline(plan.comparison.experiment, PlannedMetric(metric=metric), plan.history)
 
 
 def _capped(plan: Plan, metric: Metric) -> Metric | None:
@@ -205,11 +189,6 @@ def _capped(plan: Plan, metric: Metric) -> Metric | None:
     except DefinitionError:  # nothing would be left of it
         return None
     return metric.model_copy(update={"cap": float(f"{cap:.2g}")})
-
-
-def _usable(column: Any) -> bool:
-    numeric = pd.api.types.is_numeric_dtype(column.dtype)
-    return bool(numeric and column.name != UNIT and column.nunique() > 1)
 
 
 def _price_of_waiting(plan: Plan, longer: Baseline) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from uplift.inference.planned_looks import PlannedLooks
 from uplift.inference.power_rules import best_shares
+from uplift.sizing.comparison import n_success
 from uplift.sizing.way import Plan, Way
 from uplift.table import format_value
 
@@ -55,7 +56,7 @@ def fewer_arms(plan: Plan) -> Iterator[Way]:
 def fewer_metrics(plan: Plan) -> Iterator[Way]:
     """The primary metric without secondary ones."""
     comparison = plan.comparison
-    others = len(comparison.experiment.metrics.secondary)
+    others = n_success(comparison.experiment) - 1
     if not others:
         return
     shown = "the secondary one is" if others == 1 else f"the {others} secondary ones are"

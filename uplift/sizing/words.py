@@ -83,11 +83,12 @@ def _revenue(row: Revenue) -> str:
     if row.honest:
         return f"{text}."
     each = format_value(row.nominal, "share")
-    return (
-        f"{text}; without any effect it would say better in "
+    text += (
+        f"; without any effect the plain test says better in "
         f"{format_value(row.false_better, 'share')} and worse in "
-        f"{format_value(row.false_worse, 'share')} of cases, not {each} each."
+        f"{format_value(row.false_worse, 'share')} of cases, not {each} each"
     )
+    return f"{text}, so it is read with a correction." if row.corrected else f"{text}."
 
 
 def _from(rise: float) -> str:
