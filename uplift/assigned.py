@@ -5,9 +5,11 @@ Each is a file of its own that is never replaced, so nobody who has an arm is ev
     assignment.parquet         the first draw, of the first wave
     assignment_ramp_2.parquet  the units that the first ramp-up took in, and so on
     assignment_<wave>.parquet  a later wave, whole
+    intakes/                   of a trigger: who became eligible since (see `uplift.intakes`)
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from uplift.errors import StateError
 from uplift.experiment import Experiment
 from uplift.files import whole_file, write_text
 from uplift.frames import UNIT, read_frame, write_parquet
+from uplift.intakes import TABLE, Intakes
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.strict_json import parse_json
@@ -39,7 +42,7 @@ class Assigned:
     who: str | None = None
 
     def table(self, *, before_ramp: int | None = None) -> pd.DataFrame:
-        """The first draw and what ramp-ups have added to it, sorted by unit.
+        """The first draw and what ramp-ups or intakes have added to it, sorted by unit.
 
         before_ramp  number of the ramp-up that is left out, with those after it
         """
@@ -49,9 +52,15 @@ class Assigned:
             for number, path in enumerate(self._ramps(".parquet"), start=2)
             if before_ramp is None or number < before_ramp
         ]
-        if not ramps:
+        more = [*ramps, *self.intakes.assigned()]
+        if not more:
             return first
-        return pd.concat([first, *ramps]).sort_values(UNIT, ignore_index=True)
+        return pd.concat([first, *more]).sort_values(UNIT, ignore_index=True)
+
+    @property
+    def intakes(self) -> Intakes:
+        """What came in since the first draw, where the experiment is a trigger."""
+        return Intakes(self.folder, self.experiment, self.registry, who=self.who)
 
     def wave(self, wave: str) -> pd.DataFrame:
         """The assignment of one wave. Errors: WAVE_UNKNOWN, WAVE_ORDER when there is none yet."""
@@ -88,7 +97,8 @@ class Assigned:
     @property
     def files(self) -> tuple[Path, ...]:
         """Every table of the assignment, in the order in which they are made."""
-        paths = (self.folder / FIRST, *self._ramps(".parquet"), *self._later_waves())
+        intakes = (folder / TABLE for folder in self.intakes.folders().values())
+        paths = (self.folder / FIRST, *self._ramps(".parquet"), *intakes, *self._later_waves())
         return tuple(path for path in paths if path.is_file())
 
     @property
@@ -119,6 +129,45 @@ class Assigned:
         self._keep(f"customers_{wave}", distinct)
         self._keep(f"assignment_{wave}", made.table)
         self._note(f"assignment_{wave}", report)
+        return report
+
+    def take_in(
+        self,
+        customers: pd.DataFrame,
+        known: pd.DataFrame,
+        lists: Lists,
+        *,
+        at: datetime,
+        notices: tuple[Check, ...] = (),
+    ) -> AssignmentReport:
+        """Assign the customers of a trigger who became eligible since the last intake.
+
+        customers  as they are now; who has an arm keeps it, whether or not still eligible
+        known      the customers of the intakes so far, as they were then
+        at         the moment, in UTC
+
+        By hash a customer has the same arm on whatever night. Without anybody new nothing is
+        written. The report is of all units by then. Errors: those of `assign_from`, TIME_WINDOW,
+        INTAKE_LATE, INTAKE_RACED.
+        """
+        self.intakes.require_open(at)
+        earlier = self.table()
+        made = assign_from(
+            self.experiment,
+            customers,
+            replace(lists, earlier=earlier),
+            exposure_share=self.exposure_share,
+            at=at,
+        )
+        new = made.table[~made.table[UNIT].isin(earlier[UNIT])].reset_index(drop=True)
+        came = distinct_customers(customers, cluster=self.experiment.cluster)
+        came = came[came[UNIT].isin(new[UNIT])].reset_index(drop=True)
+        both = pd.concat([earlier, new]).sort_values(UNIT, ignore_index=True)
+        everybody = pd.concat([known, came], ignore_index=True)
+        report = assignment_report(self.experiment, replace(made, table=both), everybody)
+        report = report.with_notices(notices)
+        if len(new):
+            self.intakes.keep(new, came, report)
         return report
 
     def ramp(

@@ -29,7 +29,7 @@ from uplift.assignment.report import AssignmentReport, assignment_report
 from uplift.checks import Check
 from uplift.contacts.plan import ContactPlan, plan_contacts
 from uplift.contacts.policy import ContactPolicy, load_policy
-from uplift.errors import StateError
+from uplift.errors import DefinitionError, StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
 from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE, Experiment, load_experiment
@@ -245,13 +245,20 @@ class Campaign:
         self.registry.seal(self.experiment, plan, who=self.who, why=why)
         return self.experiment.digest
 
-    def assign(self, customers: Any, **lists: Any) -> AssignmentReport:
+    def assign(
+        self, customers: Any, *, as_of: str | date | datetime | None = None, **lists: Any
+    ) -> AssignmentReport:
         """Draw the arms of a sealed experiment → assignment.parquet, .json, customers.parquet.
 
+        A trigger is assigned again and again: each time, who became eligible since comes in
+        → intakes/<number>-<digest>/.
+
+        as_of  of a trigger: the moment of the intake; now when not given
         lists  `excluded`, `suppressed`, `contacts` as for `uplift.assign`. The control of the
                experiments that the definition excludes is left out without being given
 
-        Errors: those of `assign_from`; ROTATION_DRAWS for a control that rotates.
+        Errors: those of `assign_from` and of `Assigned.take_in`; ROTATION_DRAWS for a control that
+        rotates.
         """
         self._require_state("assign", "sealed")
         if self.experiment.rotation is not None:
@@ -260,10 +267,23 @@ class Campaign:
                 f"control rotate {self.folder.name} CUSTOMERS`.",
                 code="ROTATION_DRAWS",
             )
+        if as_of is not None and self.experiment.kind != "trigger":
+            raise DefinitionError(
+                f"{self.folder.name} is drawn as of its launch. Only a trigger takes in customers "
+                "as of another moment: leave as_of out.",
+                code="ARGUMENT_INVALID",
+            )
         told, notices = self._told(customers=customers, **lists)
         table = read_frame(told.pop("customers"), what="customers")
-        launch = self.experiment.schedule.launch_at
-        made = assign_from(self.experiment, table, self._lists(table, launch, **told))
+        at = self.moment_of_contact(as_of)
+        known = self._lists(table, at, **told)
+        if self.experiment.kind == "trigger":
+            self.assigned.intakes.require_open(at)
+            if position(self.registry.state(self.experiment.id)) >= position("assigned"):
+                return self.assigned.take_in(
+                    table, self._customers(), known, at=at, notices=notices
+                )
+        made = assign_from(self.experiment, table, known, at=at)
         report = assignment_report(self.experiment, made, table).with_notices(notices)
         self._keep_assignment(made.table, table, report)
         self._advance("assigned", "arms drawn", files=("assign", "customers"))
@@ -346,7 +366,7 @@ class Campaign:
             folder=self.folder,
             as_of=as_of,
             wave=wave,
-            options=self._options(options, wave),
+            options=self._options(options, wave, as_of),
             who=self.who,
         )
 
@@ -577,24 +597,33 @@ class Campaign:
     def _assignments(self) -> list[pd.DataFrame]:
         """Every table of the assignment, when their bytes are still those that were fixed."""
         self._require_state("export", "assigned")
-        names = ["assign" if path.name == FIRST else path.stem for path in self.assigned.files]
+        own = [path for path in self.assigned.files if path.parent == self.folder]
+        names = ["assign" if path.name == FIRST else path.stem for path in own]
         paths = [self.registry.artefact(self.experiment.id, name) for name in names]
-        return [read_frame(path, what="assignment") for path in paths]
+        tables = [read_frame(path, what="assignment") for path in paths]
+        return [*tables, *self.assigned.intakes.assigned()]
 
     def _assignment(self, wave: str | None) -> pd.DataFrame:
-        """The wave's own assignment where there is one, else the first, with its ramp-ups."""
+        """The wave's own assignment where there is one, else the first, with what joined it."""
         self._assignments()
         own = wave is not None and (self.folder / f"assignment_{wave}.parquet").is_file()
         return self.assigned.wave(wave) if own and wave else self.assigned.table()
 
-    def _options(self, given: ExportOptions | None, wave: str | None) -> ExportOptions:
+    def _options(
+        self,
+        given: ExportOptions | None,
+        wave: str | None,
+        as_of: str | date | datetime | None,
+    ) -> ExportOptions:
         """The options of an export, with customers and held-out units from the folders."""
         options = given or ExportOptions()
         own = self.folder / f"customers_{wave}.parquet"
         path = own if own.is_file() else self.path("customers", need="assign")
         customers = read_frame(path, what="customers")
-        opens_at = self.experiment.schedule.window(wave).opens_at
-        lists = self._lists(customers, opens_at, excluded=options.held_out)
+        if self.experiment.kind == "trigger":
+            customers = self._customers()
+        at = self.moment_of_contact(as_of, wave=wave)
+        lists = self._lists(customers, at, excluded=options.held_out)
         return replace(options, held_out=lists.excluded, customers=customers)
 
     def _told(self, **tables: Any) -> tuple[dict[str, Any], tuple[Check, ...]]:
@@ -603,6 +632,15 @@ class Campaign:
         others = {name: t for name, t in tables.items() if name not in own_form}
         told, notices = all_as_told(ReadingRules(**self.rules), **others)
         return told | own_form, notices
+
+    def moment_of_contact(
+        self, as_of: str | date | datetime | None, *, wave: str | None = None
+    ) -> datetime:
+        """When units are contacted: at the start of the wave, or of a trigger as they come in."""
+        schedule = self.experiment.schedule
+        if self.experiment.kind != "trigger":
+            return schedule.window(wave).opens_at
+        return datetime.now(UTC) if as_of is None else schedule.moment(as_of)
 
     def _distinct(self, customers: pd.DataFrame) -> pd.DataFrame:
         """Customers as later steps need them: a repeated row counted once."""
@@ -644,6 +682,7 @@ class Campaign:
         later = [window.wave for window in self.experiment.schedule.windows[1:]]
         paths += [self.folder / f"customers_{wave}.parquet" for wave in later]
         tables = [read_frame(path, what="customers") for path in paths if path.is_file()]
+        tables += self.assigned.intakes.customers()
         if len(tables) == 1:
             return tables[0]
         return pd.concat(tables, ignore_index=True).drop_duplicates(UNIT, ignore_index=True)

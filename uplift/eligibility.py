@@ -28,6 +28,8 @@ from uplift.export.suppression import (
 )
 from uplift.files import write_bytes
 from uplift.frames import UNIT, clean_units, read_frame, require_exportable, rows_by_id
+from uplift.intakes import CUSTOMERS, TABLE
+from uplift.intakes import NAME as INTAKE
 from uplift.registry.memberships import control_units
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
@@ -161,7 +163,8 @@ def write_do_not_contact(
     A sender drops these from whatever list it has made itself. Options and errors: those of
     `eligible_units`; ID_FORMULA.
     """
-    customers = read_frame(Registry(root).artefact(campaign, "customers"), what="customers")
+    registry = Registry(root)
+    customers = _customers(registry, registry.definition(campaign))
     answers = eligible_units(customers[UNIT].tolist(), campaign, root=root, **asked)
     listed = answers.loc[~answers["eligible"], [UNIT, "reasons"]].sort_values(UNIT)
     require_exportable(listed[UNIT], what="do-not-contact list")
@@ -186,13 +189,15 @@ def _window(experiment: Experiment, wave: str | None, now: datetime) -> Window:
 
 
 def _assignment(registry: Registry, campaign: str, wave: str | None = None) -> pd.DataFrame:
-    """The wave's own assignment where there is one, else the first, with its ramp-ups."""
+    """The wave's own assignment where there is one, else the first, with what joined it."""
     own = None if wave is None else _known(registry, campaign, f"assignment_{wave}")
     if own is not None:
         return _arms(own)
     names = (f"assignment_ramp_{number}" for number in itertools.count(2))
     ramps = itertools.takewhile(bool, (_known(registry, campaign, name) for name in names))
-    parts = [_arms(path) for path in (registry.artefact(campaign, CURRENT), *ramps) if path]
+    intakes = [one / TABLE for one in registry.artefacts(campaign, prefix=INTAKE).values()]
+    paths = (registry.artefact(campaign, CURRENT), *ramps, *intakes)
+    parts = [_arms(path) for path in paths if path]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -225,8 +230,7 @@ def _absent(
     if units.empty:
         return {}
     own = _known(registry, experiment.id, f"customers_{wave}")
-    path = own or registry.artefact(experiment.id, "customers")
-    customers = read_frame(path, what="customers")
+    customers = read_frame(own, what="customers") if own else _customers(registry, experiment)
     row = rows_by_id(units, among=customers[UNIT])
     inside, outside = np.zeros((2, len(units)), dtype=np.bool_)
     known = np.flatnonzero(row >= 0)
@@ -239,6 +243,14 @@ def _absent(
         "not drawn": inside & ~outside,
     }
     return {name: pd.Series(flag, index=units.index) for name, flag in flags.items()}
+
+
+def _customers(registry: Registry, experiment: Experiment) -> pd.DataFrame:
+    """The customers of the first draw, and of the intakes since."""
+    intakes = registry.artefacts(experiment.id, prefix=INTAKE).values()
+    paths = [registry.artefact(experiment.id, "customers"), *(one / CUSTOMERS for one in intakes)]
+    tables = [read_frame(path, what="customers") for path in paths]
+    return pd.concat(tables, ignore_index=True).drop_duplicates(UNIT, ignore_index=True)
 
 
 def _held_out(registry: Registry, excludes: Sequence[str], now: datetime) -> Iterator[str]:

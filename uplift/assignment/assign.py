@@ -4,7 +4,8 @@ The same definition, customers and lists give the same table, in whatever order 
 whenever it is run: nothing here reads a clock or a random number.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -116,8 +117,12 @@ def assign_from(
     *,
     wave: str | None = None,
     exposure_share: Fraction | float | str | None = None,
+    at: datetime | None = None,
 ) -> Assignment:
     """`assign` with its account, and with what was assigned earlier.
+
+    at  of a trigger: the moment at which units come in, in UTC. Caps count back from it, and it
+        stands in `assigned_at`; when not given, the start
 
     Units and clusters with an arm in `lists.earlier` keep it, unless the wave is drawn anew; the
     others are drawn by the same rule. A list drawn at once (any method but `hash`) needs it in
@@ -126,6 +131,7 @@ def assign_from(
     lists = lists or Lists()
     window = experiment.schedule.window(wave)
     _require_earlier(experiment, window, lists)
+    window = window if at is None else replace(window, opens_at=at)
     selection = select(experiment, customers, lists, window=window, exposure_share=exposure_share)
     table, draw, n_kept = _with_arms(experiment, selection, window)
     return Assignment(

@@ -159,18 +159,23 @@ def assign(
         str | None, typer.Option(help="Ramp-up: take in this larger share of the customers.")
     ] = None,
     trim: Trim = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Of a trigger: the moment of the intake; now by default.")
+    ] = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
 ) -> int:
     """Draw the arms of a sealed experiment, of a later wave, or of the units a ramp-up adds.
 
+    A trigger is assigned every night: who became eligible since comes in.
+
     Example: `uplift assign spring_voucher customers.parquet --suppressed optouts.csv`
     """
     campaign = campaign_of(name, root, who=who, trim=trim)
-    launch = campaign.experiment.schedule.launch_at
+    at = campaign.moment_of_contact(as_of)
     held_out = (
-        campaign_of(excluded, root).held_out(as_of=launch, customers=customers)
+        campaign_of(excluded, root).held_out(as_of=at, customers=customers)
         if excluded is not None
         else None
     )
@@ -185,7 +190,7 @@ def assign(
     elif wave is not None:
         report = campaign.assign_wave(wave, customers, **lists)
     else:
-        report = campaign.assign(customers, **lists)
+        report = campaign.assign(customers, as_of=as_of, **lists)
     show(report, as_json=as_json, wrote=campaign.assigned.files[-1:])
     return verdict(report.checks)
 

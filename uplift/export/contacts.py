@@ -4,6 +4,7 @@ Derived from the published lists; whoever was withdrawn since is not in it.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -48,7 +49,9 @@ def _contacts_of(
     gone = rows_by_id(table[UNIT], among=pd.Series(out, dtype="str")) >= 0
     table = table[~gone].reset_index(drop=True)
     costs = {arm.name: arm.contact_cost for arm in experiment.arms}
-    sent_at = pd.Timestamp(experiment.schedule.window(batch.wave).opens_at).as_unit("us")
+    opens_at = experiment.schedule.window(batch.wave).opens_at
+    moment = datetime.fromisoformat(batch.at) if experiment.kind == "trigger" else opens_at
+    sent_at = pd.Timestamp(moment).as_unit("us")
     table["status"] = pd.Series([PLANNED] * len(table), dtype="str")
     table["sent_at"] = pd.Series([sent_at] * len(table), dtype="datetime64[us, UTC]")
     table["cost"] = table["arm"].map(costs).astype("float64")

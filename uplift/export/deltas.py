@@ -28,25 +28,32 @@ from uplift.registry.refusals import repeated
 
 @repeated
 def decide_deltas(job: Job, waves: Sequence[str], units: pd.Series) -> Decided:
-    """A delta for each exported list of the waves.
+    """A delta for each exported list of the waves; of a trigger, which has many, where one is due.
 
     units  all assigned ones: whoever of them opted out is in no later list either
     """
     channels = channels_of(job.experiment, job.options.channel)
     answer: list[tuple[Batch, bool]] = []
+    every: list[Batch] = []
     with export_ledger(job.registry, job.experiment.id, step="export") as ledger:
         gate = open_gate(ledger, units, job.rules)
         for wave in waves:
             clear_staging(job.folder, wave, keep=ids_of(ledger.batches(wave)))
-            for batch in lists_of(ledger, wave, channels):
-                require_whole(job.folder, batch)
-                answer.append(_delta_of(job, ledger, gate, batch))
-        if not answer:
+            every += lists_of(ledger, wave, channels)
+        if not every:
             raise StateError(
                 f"{job.experiment.id} has no exported list to withdraw from. Export first: "
                 f"`uplift export {job.experiment.id} --suppression …`.",
                 code="STATE_ORDER",
             )
+        for batch in every:
+            require_whole(job.folder, batch)
+            if job.experiment.kind != "trigger" or due_of(ledger, gate, batch):
+                answer.append(_delta_of(job, ledger, gate, batch))
+        if not answer and (found := gate.new_withdrawals()):
+            ledger.add_withdrawals(every[0], found)
+            payload = payload_of(every[0].wave, gate, [])
+            ledger.write_trail(WITHDRAW, payload, who=job.who, why="opted out, on no list")
     new = ids_of(batch for batch, is_new in answer if is_new)
     return Decided(gate, tuple(batch for batch, _ in answer), new)
 

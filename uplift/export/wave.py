@@ -119,6 +119,8 @@ def wave_of(
 
 def _drawn_for(experiment: Experiment, table: pd.DataFrame, wave: str) -> pd.DataFrame:
     """Rows of the wave, where the assignment has several waves; else its only rows."""
+    if experiment.kind == "trigger":
+        return table  # its units came in at many moments, all of the one wave
     window = experiment.schedule.window(wave)
     if AT in table.columns and not table.empty:
         drawn_at = pd.to_datetime(table[AT], utc=True)

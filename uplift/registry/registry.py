@@ -280,6 +280,17 @@ class Registry:
             )
         return require_unchanged(self.root, known[name])
 
+    def artefacts(self, experiment_id: str, *, prefix: str) -> dict[str, Path]:
+        """Paths of the recorded files and folders whose names begin so, by name, in order.
+
+        Errors: EXPERIMENT_UNKNOWN, ARTEFACT_MISSING, FILE_CHECKSUM.
+        """
+        with self._database.read() as connection:
+            entry_of(connection, experiment_id)
+            known = artefacts_in(connection, experiment_id)
+        found = (file for file in known if file.name.startswith(prefix))
+        return {file.name: require_unchanged(self.root, file) for file in found}
+
     def entry(self, experiment_id: str) -> Entry:
         """One experiment. Errors: EXPERIMENT_UNKNOWN."""
         with self._database.read() as connection:

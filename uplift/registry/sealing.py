@@ -68,6 +68,8 @@ def missing_parts(experiment: Experiment) -> Iterator[str]:
     free = [arm.name for arm in experiment.treatments if arm.unit_cost is None]
     if free:
         yield f"arms {', '.join(free)}: unit_cost, the cost of one contact; 0 if it costs nothing."
+    if experiment.kind == "trigger" and experiment.schedule.ends_at is None:
+        yield "schedule.ends_at: when the trigger stops taking in customers."
     yield from _missing_looks(experiment)
     if not experiment.analysis.decision_rule.strip():
         yield "analysis.decision_rule: what will be done on which result."
