@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from uplift.errors import DataError
-from uplift.inference.moments import Moments, mean_difference, two_sum
+from uplift.inference.moments import Moments, mean_difference, two_product, two_sum
+from uplift.inference.skewness import Shape
 
 COVARIANCES = [("x", "y")]
 
@@ -87,6 +89,63 @@ def test_an_empty_part_changes_nothing():
 def test_two_sum_loses_nothing():
     total, rest = two_sum(np.array([1e16]), np.array([1.5]))
     assert Fraction(total[0]) + Fraction(rest[0]) == Fraction(10**16) + Fraction(3, 2)
+
+
+def test_two_product_loses_nothing():
+    first, second = np.array([1 / 3, 1e9 / 7, -2.5]), np.array([1e5 / 9, 1 / 11, 4.0])
+    product, rest = two_product(first, second)
+    for a, b, c, d in zip(first, second, product, rest, strict=True):
+        assert Fraction(a) * Fraction(b) == Fraction(c) + Fraction(d)
+
+
+def test_third_moments_are_those_of_scipy_and_of_the_shape_of_values():
+    spend = np.random.default_rng(8).lognormal(size=700)
+    moments = Moments.of({"x": spend, "y": -spend}, ["x", "y"], skewed=["y", "x"])
+    n = len(spend)
+    expected = stats.skew(spend) * ((n - 1) / n) ** 1.5  # of the variance with divisor n - 1
+    assert moments.skewness("x") == pytest.approx(expected, rel=1e-12)
+    assert moments.skewness("y") == pytest.approx(-expected, rel=1e-12)
+    shape = Shape.of(spend)
+    assert moments.third("x") == pytest.approx(shape.third, rel=1e-12)
+    assert moments.skewness("x") == pytest.approx(shape.skewness, rel=1e-12)
+    assert Moments.of({"x": [2.5] * 9}, ["x"], skewed=["x"]).skewness("x") == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 40), min_size=1, max_size=6))
+def test_third_moments_of_parts_put_together_are_those_of_the_whole(seed, sizes):
+    rng = np.random.default_rng(seed)
+    middle = rng.normal(0, 5, len(sizes))
+    parts = [{"x": m + rng.lognormal(size=n)} for m, n in zip(middle, sizes, strict=True)]
+    total, *others = (Moments.of(part, ["x"], skewed=["x"]) for part in parts)
+    for other in others:
+        total = total + other
+    values = np.concatenate([part["x"] for part in parts])
+    whole = Moments.of({"x": values}, ["x"], skewed=["x"])
+    scale = 1 + whole.comoment[0] ** 1.5
+    assert total.cubes[0] == pytest.approx(whole.cubes[0], abs=1e-12 * scale)
+
+
+def test_third_moments_do_not_add_without_the_parts_variances():
+    rng = np.random.default_rng(1)
+    parts = [Moments.of({"x": m + rng.lognormal(size=50)}, ["x"], skewed=["x"]) for m in (0, 5)]
+    assert sum(p.cubes[0] for p in parts) != pytest.approx((parts[0] + parts[1]).cubes[0], rel=0.1)
+
+
+def test_an_undeclared_third_moment_is_refused_by_name():
+    moments = Moments.of(sample(1, 5), ["x", "y"], skewed=["x"])
+    with pytest.raises(DataError, match="third moment of 'y'"):
+        moments.third("y")
+    with pytest.raises(DataError, match="'z' is wanted"):
+        Moments.of(sample(1, 5), ["x"], skewed=["z"])
+    with pytest.raises(DataError, match="different columns"):
+        moments + Moments.of(sample(1, 5), ["x", "y"])
+
+
+def test_a_column_of_equal_values_varies_with_nothing():
+    rng = np.random.default_rng(2)
+    moments = Moments.of({"x": [1e9 / 7] * 50, "y": rng.normal(size=50)}, ["x", "y"], COVARIANCES)
+    assert moments.covariance("x", "y") == 0
 
 
 def test_an_undeclared_covariance_and_an_unknown_column_are_refused_by_name():
