@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: demo test slow bench lint notebooks lock clean help
+.PHONY: demo test slow calibration bench lint notebooks lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -32,6 +32,9 @@ test: $(STAMP) ## all fast tests
 
 slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
+
+calibration: $(STAMP) ## does 95 % mean 95 %? every rate of the package, into docs/calibration.md
+	$(BIN)/python -m tests.calibration
 
 bench: $(STAMP) ## speed beside its peers, into benchmarks/results
 	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done

@@ -382,7 +382,8 @@ def check_equal(path: Path, peers: str | None) -> None:
         for name, variance in variances.items():
             assert abs(cell.variance(name) / variance - 1) < 1e-9, name
     if peers:
-        code = f"import bench_moments as b; print(__import__('json').dumps(b.tea_tasting({str(path)!r}, 2)))"
+        call = f"b.tea_tasting({str(path)!r}, 2)"
+        code = f"import bench_moments as b; print(__import__('json').dumps({call}))"
         done = subprocess.run(
             [peers, "-c", code],
             capture_output=True,

@@ -99,9 +99,9 @@ def test_the_sum_of_shrunken_winners_is_closer_to_the_truth_than_that_of_raw_one
 def test_the_prior_is_what_new_experiments_look_like():
     rng = np.random.default_rng(3)
     _, y, errors = past(rng, 1_000)
-    prior = meta_analysis(y, errors).prior
+    prior = meta_analysis(y, errors).prior(scale="absolute")
     assert prior.mean == pytest.approx(1.0, abs=0.1)
-    assert prior.std_dev == pytest.approx(0.5, abs=0.08)
+    assert prior.std == pytest.approx(0.5, abs=0.08)
 
 
 def test_alike_experiments_have_no_variance_between_them():

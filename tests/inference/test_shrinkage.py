@@ -76,12 +76,33 @@ def plugged_in(y, errors):
 @pytest.mark.parametrize("name", TRUTHS)
 def test_shrunken_intervals_cover_on_average_over_the_effects(name):
     covered, three_errors = average_coverage(robust, TRUTHS[name])
-    assert covered >= 0.95 - three_errors - 0.01  # the spread of ten effects is itself estimated
+    assert covered >= 0.95 - three_errors
 
 
 def test_an_interval_with_a_variance_plugged_in_fails_the_same_check():
     covered, three_errors = average_coverage(plugged_in, TRUTHS["normal"])
-    assert covered < 0.95 - three_errors - 0.01
+    assert covered < 0.95 - three_errors
+
+
+def test_it_is_the_posterior_of_a_fine_grid_of_means_and_spreads():
+    rng = np.random.default_rng(8)
+    y, errors = draw(rng, rng.normal(1, 0.8, 6))
+    found = shrink(y, errors)
+    spreads = np.linspace(1e-4, 4 * np.sqrt(y.var() + np.mean(errors**2)), 1_500)[:, None]
+    means = np.linspace(-8, 10, 1_201)[None, :]
+    weight = np.zeros((1_500, 1_201))
+    for estimate, error in zip(y, errors, strict=True):
+        weight += stats.norm.logpdf(estimate, means, np.sqrt(spreads**2 + error**2))
+    weight = np.exp(weight - weight.max())
+    weight /= weight.sum()
+    kept = [spreads**2 / (spreads**2 + error**2) for error in errors]
+    at = [means + k * (estimate - means) for k, estimate in zip(kept, y, strict=True)]
+    np.testing.assert_allclose(found.effects, [np.sum(weight * a) for a in at], atol=2e-3)
+    assert found.mean == pytest.approx(np.sum(weight * means), rel=2e-3)
+    summed = sum(at)
+    inner = sum(k * error**2 for k, error in zip(kept, errors, strict=True))
+    variance = np.sum(weight * (inner + summed**2)) - np.sum(weight * summed) ** 2
+    assert found.covariance.sum() == pytest.approx(variance, rel=5e-3)
 
 
 def test_shrunken_effects_are_closer_to_the_truth_unless_effects_are_far_apart():
@@ -118,7 +139,8 @@ def test_the_mean_of_equal_errors_is_kept_and_a_sum_has_the_error_it_has():
     assert np.mean(inside) == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / R))
     equal = shrink(y, np.ones(15))
     assert equal.effects.mean() == pytest.approx(y.mean())
-    assert equal.mean_std_error == pytest.approx(np.sqrt((1 + equal.between_variance) / 15))
+    known = np.sqrt((1 + equal.between_variance) / 15)  # had the spread between been known
+    assert known < equal.mean_std_error < 1.2 * known
 
 
 @pytest.mark.parametrize("seed", range(5))

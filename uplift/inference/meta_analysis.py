@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from uplift.errors import DataError, DefinitionError
+from uplift.inference.bayes import Prior, Scale
 from uplift.inference.heterogeneity import Heterogeneity, heterogeneity
 from uplift.inference.shrinkage import Shrunken, checked_effects, shrink
 from uplift.table import Column, Result, Table
@@ -28,14 +29,6 @@ Method = Literal["paule_mandel", "reml"]
 
 N_DRAWS = 10_000  # of a new experiment: its quantiles are then known to some hundredths
 N_VARIANCES = 300  # between experiments, that are looked at
-
-
-@dataclass(frozen=True)
-class Prior:
-    """Normal distribution of the true effect of the next experiment, before it is run."""
-
-    mean: float
-    std_dev: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,16 +59,17 @@ class MetaAnalysis(Result):
     shrunken: Shrunken = field(repr=False)
     confidence: float
 
-    @property
-    def prior(self) -> Prior:
+    def prior(self, *, scale: Scale = "relative") -> Prior:
         """For the design and the Bayesian reading of the next experiment.
 
         The normal distribution around the mean with a 95 % interval (or whatever the confidence
         is) as long as the prediction interval, so that few experiments give a wide one.
+
+        scale  the one that the effects put together are on
         """
         low, high = self.prediction_interval
         z = float(stats.norm.ppf(0.5 + self.confidence / 2))
-        return Prior(self.mean, (high - low) / (2 * z))
+        return Prior(mean=self.mean, std=(high - low) / (2 * z), scale=scale)
 
     def table(self) -> Table:
         """One row per experiment, then their mean."""

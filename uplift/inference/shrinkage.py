@@ -5,11 +5,17 @@ of its distance from the mean that true differences explain:
 
     shrunken = mean + kept (estimate - mean),  kept = between / (between + std_error^2)
 
-where `between` is the variance of the true effects. The intervals cover the true effects in 95 of
-100 cases *on average over the effects*, whatever the distribution of the true effects is; they are
-neither simultaneous nor about the one effect that was picked because it is the largest.
-Source: Morris (1983), JASA 78(381); Armstrong, Kolesár & Plagborg-Møller (2022), "Robust Empirical
-Bayes Confidence Intervals", Econometrica 90(6).
+averaged over what the variance of the true effects, `between`, may be. Two promises go with it:
+
+- the interval of an effect covers in 95 of 100 cases *on average over the effects*, whatever the
+  distribution of the true effects is; intervals are neither simultaneous nor about the one effect
+  that was picked because it is the largest;
+- sums of effects, also of those picked for their size, have the error that `covariance` gives as
+  long as the true effects are spread normally.
+
+Source: Morris (1983), JASA 78(381); Gelman et al. (2013), "Bayesian Data Analysis", section 5.4;
+Armstrong, Kolesár & Plagborg-Møller (2022), "Robust Empirical Bayes Confidence Intervals",
+Econometrica 90(6).
 """
 
 import math
@@ -26,7 +32,9 @@ from uplift.errors import DataError, DefinitionError
 
 Array = npt.NDArray[np.float64]
 
-ROUNDS = 50  # of the weights and the variance between effects, which depend on each other
+N_GRID = 120  # standard deviations between effects that are weighed against each other
+LARGEST_SPREAD = 4.0  # of them, in standard deviations of the estimates: flat until there
+NEGLIGIBLE = 1e-6  # weight, beside that of the most likely; not looked at again more finely
 LARGEST_BIAS = 400.0  # squared bias over variance; beyond, the multiplier is bias + z
 
 
@@ -37,10 +45,11 @@ class Shrunken:
     effects           (n_effects,)
     kept              (n_effects,)     share of an estimate's distance from the mean that stays
     ci                (n_effects, 2)   covers on average over the effects
-    covariance        (n_effects, n_effects)  of shrunken minus true effects, for sums of them
-    mean              of the true effects, weighted by precision
+    covariance        (n_effects, n_effects)  of true minus shrunken effects, for sums of them
+    mean              of the true effects
     mean_std_error    of it
-    between_variance  of the true effects; kept above 0 for the sake of the intervals
+    between_variance  of the true effects: the square of the mean of what their standard deviation
+                      may be, so that it is above 0 also where nothing is proven to differ
     """
 
     effects: Array
@@ -61,10 +70,9 @@ def shrink(
 ) -> Shrunken:
     """Shrink independent estimates of at least two effects.
 
-    The variance between true effects is what the estimates' spread exceeds their errors by, never
-    below its own noise: 2 sum(std_error^4) / (n sum(std_error^2)). The half width of an interval is
-    `bias_aware_multiplier` times the error of the shrunken estimate, with the bias that effects of
-    this spread suffer.
+    Standard deviations between effects are weighed by their likelihood (flat before), and the mean
+    of the effects by its precision. The half width of an interval is `bias_aware_multiplier` times
+    the error of the shrunken estimate, with the bias that effects of this spread suffer.
 
     effects, std_errors  (n_effects,)  in one unit, errors above 0
     df                   (n_effects,)  of the errors; they widen the intervals of small samples
@@ -82,25 +90,23 @@ def shrink(
             code="PROBABILITY_INVALID",
         )
     variance = error**2
-    mean, between = _mean_and_between(y, variance)
-    precision = 1 / (variance + between)
-    share = precision / precision.sum()
-    kept = between / (variance + between)
-    shrunken = mean + kept * (y - mean)
-    away = 1 - kept
-    own = kept**2 * variance + away**2 * float(share**2 @ variance)
-    own += 2 * kept * away * share * variance  # an estimate is part of the mean it goes towards
-    bias = away**2 * between / own
-    level = 0.5 + confidence / 2
-    wider = np.ones(len(y)) if df is None else stdtrit(np.asarray(df, float), level) / ndtri(level)
-    half = bias_aware_multiplier(bias, confidence=confidence) * wider * np.sqrt(own)
+    spread, weight, mean, mean_variance = _weighed_spreads(y, variance)
+    kept_at = spread[:, None] ** 2 / (spread[:, None] ** 2 + variance)
+    shrunken_at = mean[:, None] + kept_at * (y - mean[:, None])
+    shrunken, kept = weight @ shrunken_at, weight @ kept_at
+    off, apart = 1 - kept_at, shrunken_at - shrunken
+    covariance = (off * (weight * mean_variance)[:, None]).T @ off
+    covariance += (apart * weight[:, None]).T @ apart + np.diag(weight @ (kept_at * variance))
+    centre = float(weight @ mean)
+    between = float(weight @ spread) ** 2
+    half = _half_widths(variance, kept, between, df=df, confidence=confidence)
     return Shrunken(
         effects=shrunken,
         kept=kept,
         ci=np.stack([shrunken - half, shrunken + half], axis=1),
-        covariance=np.diag(kept * variance) + np.outer(away, away) / precision.sum(),
-        mean=mean,
-        mean_std_error=float(1 / np.sqrt(precision.sum())),
+        covariance=covariance,
+        mean=centre,
+        mean_std_error=math.sqrt(float(weight @ (mean_variance + (mean - centre) ** 2))),
         between_variance=between,
     )
 
@@ -148,19 +154,43 @@ def checked_effects(
     return y, error
 
 
-def _mean_and_between(y: Array, variance: Array) -> tuple[float, float]:
-    """Precision-weighted mean and the variance of the true effects, which need each other."""
-    n = len(y)
-    least = 2 * float(variance @ variance) / (n * float(variance.sum()))
-    mean, between = float(np.average(y, weights=1 / variance)), least
-    for _ in range(ROUNDS):
-        before = between
-        # moments with equal weights: no assumption about how effects and sample sizes go together
-        between = max(float(np.sum((y - mean) ** 2)) / (n - 1) - float(variance.mean()), least)
-        mean = float(np.average(y, weights=1 / (variance + between)))
-        if math.isclose(before, between, rel_tol=1e-12):
-            break
-    return mean, between
+def _half_widths(
+    variance: Array,
+    kept: Array,
+    between: float,
+    *,
+    df: Sequence[float] | Array | None,
+    confidence: float,
+) -> Array:
+    precision = 1 / (variance + between)
+    share, away = precision / precision.sum(), 1 - kept
+    own = kept**2 * variance + away**2 * float(share**2 @ variance)
+    own += 2 * kept * away * share * variance  # an estimate is part of the mean it goes towards
+    level = 0.5 + confidence / 2
+    wider = 1.0 if df is None else stdtrit(np.asarray(df, np.float64), level) / ndtri(level)
+    multiplier = bias_aware_multiplier(away**2 * between / own, confidence=confidence)
+    return np.asarray(multiplier * wider * np.sqrt(own))
+
+
+def _weighed_spreads(y: Array, variance: Array) -> tuple[Array, Array, Array, Array]:
+    """Standard deviations between effects, their weights, and at each the mean and its variance.
+
+    Each (n_grid,). The likelihood has the mean of the effects integrated out.
+    """
+    top = LARGEST_SPREAD * math.sqrt(float(y.var()) + float(variance.mean()))
+    low, high = 0.0, top
+    for _ in range(2):  # first over all, then where there is any weight
+        step = (high - low) / N_GRID
+        spread: Array = low + step * (np.arange(N_GRID, dtype=np.float64) + 0.5)
+        precision = 1 / (spread[:, None] ** 2 + variance)
+        mean_variance = 1 / precision.sum(axis=1)
+        mean = precision @ y * mean_variance
+        log_weight = 0.5 * (np.log(mean_variance) + np.log(precision).sum(axis=1))
+        log_weight -= 0.5 * np.sum(precision * (y - mean[:, None]) ** 2, axis=1)
+        weight: Array = np.exp(log_weight - log_weight.max())
+        seen = spread[weight > NEGLIGIBLE]
+        low, high = max(seen[0] - step, 0.0), min(seen[-1] + step, top)
+    return spread, weight / weight.sum(), mean, mean_variance
 
 
 @lru_cache(maxsize=32)

@@ -1,0 +1,127 @@
+"""S21: the control of a real e-mail test, split at random again and again.
+
+Nobody in it got anything, so whatever is found is a false alarm. Metrics, their tails and their
+links with history are those of real customers.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from tests.calibration.harness import Case, Measure, Simulate, Uniform, at_most, chunks
+from tests.calibration.means_cases import ALPHA
+from uplift.datasets import hillstrom
+from uplift.inference.means import Estimate, welch
+from uplift.inference.moments import Moments, pairs_of, two_sum, without_rounding
+from uplift.inference.multiplicity import holm
+from uplift.inference.proportions import score
+from uplift.inference.regression_adjustment import covariances_for, lin
+
+METRICS = ("visit", "conversion", "spend")
+COVARIATES = ("history", "recency", "newbie")
+COLUMNS = (*METRICS, *COVARIATES)
+PAIRS = tuple(covariances_for(METRICS, COVARIATES))
+SMOKE = 250
+
+
+def control_of(path: Path) -> dict[str, np.ndarray]:
+    """Outcomes and covariates of the customers who got nothing."""
+    real = hillstrom(path)
+    rows = (real.assigned["arm"] == "control").to_numpy()
+    table = real.customers.merge(real.outcomes, on="unit")[rows]
+    return {name: table[name].to_numpy(np.float64) for name in COLUMNS}
+
+
+def splits(
+    data: dict[str, np.ndarray], rng: np.random.Generator, reps: int, n_treated: int
+) -> list[tuple[Moments, Moments]]:
+    """Moments of both parts of random splits, from one multiplication for many of them."""
+    n, pairs = len(data["visit"]), pairs_of(COLUMNS, PAIRS)
+    centre = np.array([data[name].mean() for name in COLUMNS])
+    x = np.stack([data[name] for name in COLUMNS], axis=1) - centre
+    products = np.concatenate([x, np.stack([x[:, i] * x[:, j] for i, j in pairs], axis=1)], axis=1)
+    everybody = products.sum(axis=0)
+    found = []
+    for size in chunks(reps, 200):
+        chosen = np.zeros((size, n))
+        for row in chosen:
+            row[rng.permutation(n)[:n_treated]] = 1.0
+        sums = chosen @ products
+        for own in sums:
+            treated = _moments(own, n_treated, centre, pairs)
+            found.append((treated, _moments(everybody - own, n - n_treated, centre, pairs)))
+    return found
+
+
+def _moments(sums: np.ndarray, n: int, centre: np.ndarray, pairs: Sequence) -> Moments:
+    away = sums[: len(centre)] / n
+    comoment = sums[len(centre) :] - n * np.array([away[i] * away[j] for i, j in pairs])
+    mean, rest = two_sum(centre, away)
+    kept = without_rounding(comoment, count=np.array(n), mean=mean, pairs=tuple(pairs))
+    return Moments(COLUMNS, tuple(pairs), float(n), mean, kept, rest)
+
+
+def read(t: Moments, c: Moments) -> dict[str, Estimate]:
+    """Every metric by every method that fits it."""
+    found = {f"{name} Welch": welch(t, c, column=name) for name in METRICS}
+    found |= {f"{name} score": score(t, c, column=name) for name in METRICS[:2]}
+    for name in METRICS:
+        found[f"{name} Lin"] = lin(t, c, column=name, covariates=COVARIATES)
+    return found
+
+
+def spread_out(found: Estimate, rng: np.random.Generator) -> float:
+    """The p-value of a count whose steps are spread over their width, so that it can be uniform.
+
+    The control holds 122 buyers, so that a split gives one of some twenty p-values, and p < 5 % has
+    a probability of 5.7 % by those steps alone. One event more moves the effect by
+    1 / n_t + 1 / n_c.
+    """
+    z = np.copysign(stats.norm.isf(found.p_value / 2), found.effect)
+    error = abs(found.effect / z) if z != 0 else found.std_error
+    step = (1 / found.n_treatment + 1 / found.n_control) / error
+    return float(2 * stats.norm.sf(abs(z + step * (rng.random() - 0.5))))
+
+
+def placebo(data: dict[str, np.ndarray], share: float) -> Simulate:
+    """Random splits of the control, read as if they were a test."""
+
+    def simulate(rng: np.random.Generator, reps: int) -> dict[str, np.ndarray]:
+        rows = []
+        n_treated = round(share * len(data["visit"]))
+        for t, c in splits(data, rng, reps, n_treated):
+            found = read(t, c)
+            row: dict[str, float] = {}
+            for name, one in found.items():
+                p_value = one.p_value if name.startswith("spend") else spread_out(one, rng)
+                row |= {f"{name} rejects": p_value < ALPHA, f"{name} p": p_value}
+            p_values = [found[f"{name} Welch"].p_value for name in METRICS]
+            row["any"] = holm(p_values).min() < ALPHA
+            row["best"] = min(p_values) < ALPHA
+            rows.append(row)
+        return {key: np.array([row[key] for row in rows], np.float64) for key in rows[0]}
+
+    return simulate
+
+
+def cases(path: Path) -> tuple[Case, ...]:
+    """The real cases; `path` is the published file."""
+    data = control_of(path)
+    names = [f"{m} Welch" for m in METRICS] + [f"{m} score" for m in METRICS[:2]]
+    names += [f"{m} Lin" for m in METRICS]
+    false = [Measure(f"{name} rejects", f"{name}: p < 5 %", at_most(ALPHA)) for name in names]
+    uniform = [Measure(f"{name} p", f"{name}: p-values uniform", Uniform()) for name in names]
+    family = Measure("any", "any of three metrics by Holm", at_most(ALPHA))
+    best = Measure("best", "best of three metrics", at_most(ALPHA))
+    return (
+        Case(
+            "S21",
+            "real control, split 50/50",
+            placebo(data, 0.5),
+            (*false, *uniform, family),
+            wrong=(best,),
+            smoke=SMOKE,
+        ),
+    )
