@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,10 +25,13 @@ from uplift.analysis.segments import SegmentReading
 from uplift.analysis.spend_split import SpendSplit
 from uplift.analysis.wave_effects import WaveRow
 from uplift.checks import Check, blocked_by
+from uplift.files import write_text
 from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table, format_value, to_plain
 from uplift.text.places import Place
 from uplift.text.texts import text_of
+
+PAGE = "uplift.report.analysis_page"  # loaded by name, so that a result knows no template
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,6 +124,22 @@ class AnalysisReport(Result):
             if row.treatment == self.best_arm and np.isfinite(high - low):
                 found[row.metric] = (row.relative_effect, (high - low) / (2 * z))
         return found
+
+    def to_html(self, path: str | Path | None = None, *, language: str = "en") -> str:
+        """The page for people who decide: no network, no script; written when `path` is given.
+
+        language  "en" or "fr". Errors: LANGUAGE_UNKNOWN
+        """
+        page = str(import_module(PAGE).render_analysis(self, language=language))
+        if path is not None:
+            write_text(page, path)
+        return page
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the decision first, then the effects."""
+        decided = "".join(f"<li>{escape(words)}</li>" for words in self.decision.words[1:])
+        first = f"<p><strong>{escape(self.decision.words[0])}</strong></p>"
+        return f"{first}<ul>{decided}</ul>{super()._repr_html_()}"
 
     def table(self) -> Table:
         """The effects."""

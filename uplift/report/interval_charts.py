@@ -81,21 +81,36 @@ def losses(suite: Suite) -> Any:
 
 
 def intervals(
-    rows: pd.DataFrame, *, axis: str, height: int | None = None, highlight: str = BLUE
+    rows: pd.DataFrame,
+    *,
+    axis: str,
+    height: int | None = None,
+    highlight: str = BLUE,
+    domain: tuple[float, float] | None = None,
+    form: str | None = None,
+    at: float = 0,
 ) -> Any:
-    """Points with intervals, one row per `name`; `proven` rows are filled."""
+    """Points with intervals, one row per `name`; `proven` rows are filled.
+
+    domain  of the axis; what goes beyond is cut off
+    form    of the numbers of the axis, by d3
+    at      where the dashed line stands that matters
+    """
     base = alt.Chart(rows).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False))
     )
     colour = alt.condition("datum.proven", alt.value(highlight), alt.value(GREY))
     fill = alt.condition("datum.proven", alt.value(highlight), alt.value(PAPER))
-    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color=MUTED, strokeDash=[4, 3])
+    scale = alt.Scale(domain=list(domain), nice=True) if domain else alt.Undefined
+    ticks = alt.Axis(tickCount=8, format=form) if form else alt.Axis(tickCount=8)
+    line = alt.Chart(pd.DataFrame({"x": [at]})).mark_rule(color=MUTED, strokeDash=[4, 3])
+    cut = domain is not None
     return alt.layer(
-        zero.encode(x="x:Q"),
-        base.mark_rule(strokeWidth=2).encode(
-            x=alt.X("low:Q", title=axis, axis=alt.Axis(tickCount=8)), x2="high:Q", color=colour
+        line.encode(x="x:Q"),
+        base.mark_rule(strokeWidth=2, clip=cut).encode(
+            x=alt.X("low:Q", title=axis, axis=ticks, scale=scale), x2="high:Q", color=colour
         ),
-        base.mark_point(size=90, strokeWidth=2, opacity=1).encode(
+        base.mark_point(size=90, strokeWidth=2, opacity=1, clip=cut).encode(
             x="value:Q", stroke=colour, fill=fill
         ),
     ).properties(width=WIDTH - 180, height=height or ROW_HEIGHT * len(rows))

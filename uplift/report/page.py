@@ -6,7 +6,6 @@ Decision → money → who → contact plan → risk → what is not known → n
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,7 +19,7 @@ from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.money import PLAN, Money, money_of
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.road import Road
-from uplift.report.style import page_svg, styled
+from uplift.report.section import Section, figure
 from uplift.report.words import Decision, decision_of, next_tests_of, risks_of, unknowns_of
 from uplift.table import Column, Table, canonical_json, format_value
 
@@ -55,23 +54,6 @@ class Tile:
     unit: str
     detail: str
     truth: Figure | None
-
-
-@dataclass(frozen=True)
-class Section:
-    """A question and its answer: sentences, pictures, tables."""
-
-    key: str
-    title: str
-    lead: str = ""
-    points: tuple[str, ...] = ()
-    figures: tuple[Markup, ...] = ()
-    tables: tuple[Markup, ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to show."""
-        return not (self.points or self.figures or self.tables)
 
 
 @dataclass(frozen=True)
@@ -191,13 +173,13 @@ def _who(road: Road) -> Section:
     figures = []
     if road.quality is not None:
         figures += [
-            _figure(policies(road.quality), "Value of every policy with its interval", "policies"),
-            _figure(curves(road.quality), "Gain of the ranking by share contacted", "curves"),
+            figure(policies(road.quality), "Value of every policy with its interval", "policies"),
+            figure(curves(road.quality), "Gain of the ranking by share contacted", "curves"),
         ]
     if road.roi is not None:
         figures += [
-            _figure(spread(road.roi), "Expected profit per customer by arm", "spread"),
-            _figure(depth(road.roi), "Expected profit by share contacted", "depth"),
+            figure(spread(road.roi), "Expected profit per customer by arm", "spread"),
+            figure(depth(road.roi), "Expected profit by share contacted", "depth"),
         ]
     return Section(
         "who",
@@ -217,8 +199,8 @@ def _plan(road: Road) -> Section:
         "The next contacts",
         points=tuple(points),
         figures=(
-            _figure(channels(plan), "Contacts per channel with limits", "channels"),
-            _figure(against_rules(plan), "The plan beside simple rules", "rules"),
+            figure(channels(plan), "Contacts per channel with limits", "channels"),
+            figure(against_rules(plan), "The plan beside simple rules", "rules"),
         ),
         tables=_html(plan.table(), *([plan.prices_table()] if plan.prices else [])),
     )
@@ -253,7 +235,7 @@ def _appendix(road: Road) -> Iterator[Section]:
         yield Section(
             "effects",
             "Effects by the sealed plan",
-            figures=(_figure(effects(road.report), "Effects with intervals", "effects"),),
+            figures=(figure(effects(road.report), "Effects with intervals", "effects"),),
             tables=_html(road.report.table(), road.report.money.table(), checks),
         )
     if road.design is not None:
@@ -266,7 +248,7 @@ def _appendix(road: Road) -> Iterator[Section]:
         yield Section(
             "candidates",
             "Candidates on one shared cross-fit",
-            figures=(_figure(losses(road.suite), "Loss of every candidate", "losses"),),
+            figures=(figure(losses(road.suite), "Loss of every candidate", "losses"),),
             tables=_html(road.suite.table()),
         )
     if road.quality is not None:
@@ -310,10 +292,6 @@ def _footer(road: Road) -> str:
 
 def _html(*tables: Table) -> tuple[Markup, ...]:
     return tuple(Markup(table.html()) for table in tables)  # noqa: S704  # Table escapes its cells
-
-
-def _figure(chart: Any, name: str, key: str) -> Markup:
-    return Markup(page_svg(styled(chart), name=name, key=key))  # noqa: S704  # SVG escapes its text
 
 
 def _embedded(money: Money | None) -> Markup:

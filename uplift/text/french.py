@@ -3,6 +3,8 @@
 Les verdicts sont fixés par la règle : meilleur, moins bon, non prouvé.
 """
 
+from collections.abc import Mapping
+
 DECISION = {
     "decision.withheld": "Pas de verdict : contrôle en échec ({checks:names}).",
     "decision.remedy": "{name:name} : {remedy}",
@@ -81,11 +83,15 @@ TERMS = {
 }
 
 
+FRENCH = {**DECISION, **EFFECTS, **TERMS}
+
+
+def spaced(table: Mapping[str, str]) -> dict[str, str]:
+    """The table with spaces that do not break in front of French double marks."""
+    return {name: _spaced(words) for name, words in table.items()}
+
+
 def _spaced(words: str) -> str:
-    """With the spaces that do not break in front of French double marks."""
-    for mark in ":;?!%":
+    for mark in ":;?!%»":
         words = words.replace(f" {mark}", f"\u00a0{mark}")
-    return words.replace("« ", "«\u00a0").replace(" »", "\u00a0»")
-
-
-FRENCH = {name: _spaced(words) for name, words in (DECISION | EFFECTS | TERMS).items()}
+    return words.replace("« ", "«\u00a0")

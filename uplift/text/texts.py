@@ -8,6 +8,7 @@ stands a path into the place, behind it the kind. Kinds are those of `table.form
     names     a list of ids: "a, b and c"
     currency  a code, or its sign where the language has one
     date      the day of a time
+    moment    a time to the minute, in UTC
     each x    a list: the template `item.x` of each, with commas between
     part x    the template `part.x`, filled from this place
 """
@@ -23,12 +24,20 @@ from typing import Any
 from uplift.errors import DefinitionError
 from uplift.table import NOTATIONS, format_value
 from uplift.text.english import ENGLISH
-from uplift.text.french import FRENCH
+from uplift.text.english_checks import ENGLISH_CHECKS
+from uplift.text.english_page import ENGLISH_PAGE
+from uplift.text.french import FRENCH, spaced
+from uplift.text.french_checks import FRENCH_CHECKS
+from uplift.text.french_page import FRENCH_PAGE
 from uplift.text.places import Place
 
-TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH, "fr": FRENCH}
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "en": ENGLISH | ENGLISH_CHECKS | ENGLISH_PAGE,
+    "fr": spaced(FRENCH | FRENCH_CHECKS | FRENCH_PAGE),
+}
 LANGUAGES = tuple(TABLES)
 NOTHING = Place({})
+ZONES = {"+00:00": "UTC"}  # offset of a time as it is written
 
 
 @dataclass(frozen=True)
@@ -46,28 +55,33 @@ class Text:
         """Whether there are words of this name."""
         return name in self.table
 
-    def plain(self, name: str, place: Place = NOTHING) -> str:
-        """A sentence as text."""
+    def plain(self, name: str, place: Place = NOTHING, **others: Place) -> str:
+        """A sentence as text.
+
+        place   what the paths of the template start from
+        others  further places: a path that begins with their name starts there
+        """
         return "".join(
-            literal + ("" if kind is None else self._plain(place.at(path), kind))
+            literal + ("" if kind is None else self._plain(_found(path, place, others), kind))
             for literal, path, kind in _parts(self.table[name])
         )
 
-    def html(self, name: str, place: Place = NOTHING) -> str:
+    def html(self, name: str, place: Place = NOTHING, **others: Place) -> str:
         """A sentence as HTML; every value stands in an element with its key and kind."""
         return "".join(
-            escape(literal) + ("" if kind is None else self.element(place.at(path), kind))
+            escape(literal)
+            + ("" if kind is None else self.element(_found(path, place, others), kind))
             for literal, path, kind in _parts(self.table[name])
         )
 
     def element(self, place: Place, kind: str = "") -> str:
         """One value as HTML: `data` with the number itself, or `span`, with key and kind."""
-        kind, _, inner = kind.partition(" ")
-        if kind == "part":
+        word, _, inner = kind.partition(" ")
+        if word == "part":
             return self.html(f"part.{inner}", place)
-        if kind == "each":
+        if word == "each":
             return ", ".join(self.html(f"item.{inner}", item) for item in place)
-        if kind == "names":
+        if word == "names":
             return self._listed([self.element(item, "name") for item in place])
         marks = f'data-key="{escape(place.key)}" data-kind="{escape(kind)}"'
         shown = escape(self.value(place.value, kind))
@@ -77,23 +91,22 @@ class Text:
 
     def value(self, value: Any, kind: str = "") -> str:
         """One value as text, by its kind."""
-        if kind == "name":
-            return self.table.get(f"name.{value}", str(value).replace("_", " "))
-        if kind == "term":
-            return self.table.get(f"term.{value}", str(value).replace("_", " "))
-        if kind == "currency":
-            return self.table.get(f"currency.{value}", str(value))
+        if kind in ("name", "term", "currency"):
+            plain = str(value) if kind == "currency" else str(value).replace("_", " ")
+            return self.table.get(f"{kind}.{value}", plain)
         if kind == "date":
             return str(value)[:10]
+        if kind == "moment":
+            return f"{str(value)[:10]} {str(value)[11:16]} {ZONES.get(str(value)[19:], '')}".strip()
         return format_value(value, kind, self.language)
 
     def _plain(self, place: Place, kind: str) -> str:
-        kind, _, inner = kind.partition(" ")
-        if kind == "part":
+        word, _, inner = kind.partition(" ")
+        if word == "part":
             return self.plain(f"part.{inner}", place)
-        if kind == "each":
+        if word == "each":
             return ", ".join(self.plain(f"item.{inner}", item) for item in place)
-        if kind == "names":
+        if word == "names":
             return self._listed([self.value(item, "name") for item in place.value])
         return self.value(place.value, kind)
 
@@ -111,6 +124,12 @@ def text_of(language: str) -> Text:
             code="LANGUAGE_UNKNOWN",
         )
     return Text(language)
+
+
+def _found(path: str, place: Place, others: Mapping[str, Place]) -> Place:
+    """Where a path leads: from one of the other places when it begins with its name."""
+    first, _, rest = path.partition(".")
+    return others[first].at(rest) if first in others else place.at(path)
 
 
 @cache
