@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from uplift.amendments import Amendment
-from uplift.analysis.decision import Decision, words_of
+from uplift.analysis.decision import BETWEEN_LOOKS, Decision, words_of
 from uplift.analysis.delivery import Delivery
 from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
 from uplift.analysis.funnel import Funnel
@@ -89,6 +89,12 @@ class AnalysisReport(Result):
         return not blocked_by(self.checks)
 
     @property
+    def judged(self) -> bool:
+        """Whether effects have verdicts: checks hold, windows are closed, the look is planned."""
+        codes = {reason.code for reason in self.decision.reasons}
+        return self.valid and not self.provisional and BETWEEN_LOOKS not in codes
+
+    @property
     def barred(self) -> tuple[str, ...]:
         """Treatments with a guardrail that is not proven to hold; they are not sent."""
         broken = {row.treatment for row in self.effects if row.role == GUARDRAIL and not row.proven}
@@ -159,7 +165,7 @@ class AnalysisReport(Result):
 
     def _lines(self, row: EffectRow) -> Iterator[tuple[Any, ...]]:
         """A row, and beneath it the same without the weight of one dominating unit."""
-        verdict = row.verdict if self.valid else "withheld"
+        verdict = row.verdict if self.judged else "withheld"
         yield _line(row.metric, row, row.estimate, row.p_adjusted, verdict)
         if row.winsorised is not None:
             name = f"{row.metric}, largest unit cut to {format_value(row.cap, 'number')}"
@@ -183,7 +189,7 @@ class AnalysisReport(Result):
         text = text_of(language)
         for one in self.amendments:
             yield text.plain("amendment", Place(to_plain(one)))
-        for row in self.effects if self.valid else ():
+        for row in self.effects if self.judged else ():
             yield text.plain(effect_sentence(row), Place(to_plain(row)))
 
     def metrics(self) -> dict[str, float]:

@@ -18,7 +18,8 @@ from uplift.text.texts import Text
 
 PANEL_GAP = 14  # px
 LOOKS_HEIGHT = 190  # px of one panel
-WIDEST = 3.0  # times the largest effect: how far an axis goes for a wide interval
+WIDEST = 3.0  # times the largest effect: where a wider interval is cut off
+LEAST_REACH = 0.01  # where effects are smaller than this, the axis is as wide as for this
 
 
 def forest(report: AnalysisReport, text: Text) -> Any | None:
@@ -31,13 +32,13 @@ def forest(report: AnalysisReport, text: Text) -> Any | None:
         intervals(rows, axis=axis, height=ROW_HEIGHT * len(rows), domain=domain, form="+%")
         for axis, rows, domain in _relative_panels(report, text)
     ]
-    guarded = _guardrails(report, text)
-    if len(guarded):
-        axis = text.plain("chart.guardrails.axis")
-        panels.append(intervals(guarded, axis=axis, height=ROW_HEIGHT * len(guarded), at=1))
+    held = text.plain("chart.guardrails.axis")
+    for name, rows in _guardrails(report, text).items():
+        axis, height = [name, held], ROW_HEIGHT * len(rows)
+        panels.append(intervals(pd.DataFrame(rows), axis=axis, height=height, at=1))
     if not panels:
         return None
-    finding = "chart.effects.finding" if report.valid else "chart.effects.withheld"
+    finding = "chart.effects.finding" if report.judged else "chart.effects.withheld"
     detail = text.plain("chart.effects.detail", Place({"confidence": report.confidence}))
     return alt.vconcat(*panels, spacing=PANEL_GAP).properties(
         title=title(text.plain(finding), detail)
@@ -55,44 +56,41 @@ def _relative_panels(
     ]
     if not shown:
         return []
-    reach = WIDEST * max(max(abs(row.relative_effect) for row in shown), 0.01)
-    low = max(min(0.0, *(row.relative_ci[0] for row in shown)), -reach)
-    high = min(max(0.0, *(row.relative_ci[1] for row in shown)), reach)
-    titles = dict.fromkeys(row.title for row in shown)
-    return [
-        (name, pd.DataFrame([_relative(row, report, text) for row in shown if row.title == name]),
-         (low, high))
-        for name in titles
-    ]  # fmt: skip
+    reach = WIDEST * max(max(abs(row.relative_effect) for row in shown), LEAST_REACH)
+    rows = pd.DataFrame([_relative(row, report, text, reach) for row in shown])
+    domain = (min(0.0, float(rows["low"].min())), max(0.0, float(rows["high"].max())))
+    return [(str(name), panel, domain) for name, panel in rows.groupby("metric", sort=False)]
 
 
-def _relative(row: EffectRow, report: AnalysisReport, text: Text) -> dict[str, Any]:
+def _relative(row: EffectRow, report: AnalysisReport, text: Text, reach: float) -> dict[str, Any]:
     low, high = row.relative_ci
     return {
+        "metric": row.title,
         "name": text.value(row.treatment, "name"),
         "value": row.relative_effect,
-        "low": low,
-        "high": high,
-        "proven": row.proven and report.valid,
+        "low": max(low, -reach),
+        "high": min(high, reach),
+        "proven": row.proven and report.judged,
     }
 
 
-def _guardrails(report: AnalysisReport, text: Text) -> pd.DataFrame:
-    rows = []
+def _guardrails(report: AnalysisReport, text: Text) -> dict[str, list[dict[str, Any]]]:
+    """Rows by the guardrail's title: harm, and its one-sided bound, over the harm accepted."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in report.effects:
         if row.role != GUARDRAIL or not row.margin or not np.isfinite(row.worst):
             continue
         harm = row.effect if row.direction == "down" else -row.effect
-        rows.append(
+        found.setdefault(row.title, []).append(
             {
-                "name": f"{row.title}, {text.value(row.treatment, 'name')}",
+                "name": text.value(row.treatment, "name"),
                 "value": harm / row.margin,
                 "low": harm / row.margin,
                 "high": row.worst / row.margin,
-                "proven": row.proven and report.valid,
+                "proven": row.proven and report.judged,
             }
         )
-    return pd.DataFrame(rows)
+    return found
 
 
 def looks(report: AnalysisReport, text: Text) -> Any | None:

@@ -66,7 +66,7 @@ def _effect_table(sheet: Sheet) -> Markup:
             row["estimate"]["relative_ci"],
             row["p_adjusted"],
             row["method"],
-            row["verdict"] if sheet.report.valid else sheet.write.say("term.withheld"),
+            row["verdict"] if sheet.report.judged else sheet.write.say("term.withheld"),
         ]
         for row in sheet.whole["effects"]
     ]
@@ -196,11 +196,17 @@ def _funnel(sheet: Sheet) -> Markup:
             row["effect"],
             row["ci"] if row.value["verdict"] else None,
             row["p_adjusted"],
-            row["verdict"] if row.value["verdict"] else None,
+            _funnel_verdict(sheet, row),
         ]
         for row in sheet.whole["funnel"]["rows"]
     ]
     return sheet.write.table("table.funnel", columns, rows, note="table.funnel.note")
+
+
+def _funnel_verdict(sheet: Sheet, row: Place) -> Cell:
+    if not row.value["verdict"]:  # the control
+        return None
+    return row["verdict"] if sheet.report.judged else sheet.write.say("term.withheld")
 
 
 def _delivery(sheet: Sheet) -> Markup:

@@ -96,7 +96,7 @@ def money(sheet: Sheet) -> Section:
     )
     return sheet.section(
         "money",
-        lead="lead" if sheet.report.valid else "withheld",
+        lead="lead" if sheet.report.judged else "withheld",
         notes=notes,
         tables=shown((_ranges(sheet), _ledger(sheet))),
     )
@@ -171,7 +171,7 @@ def who(sheet: Sheet) -> Section:
             difference=place["effects"]["heterogeneity"],
         )
         for place, one in zip(found, (row.effects for row in sheet.report.segments), strict=True)
-        if place.value["effects"]["heterogeneity"] is not None
+        if sheet.report.judged and place.value["effects"]["heterogeneity"] is not None
     ]
     names = list(dict.fromkeys((one.value["by"], one.value["reading"]) for one in order))
     tables = [_segments(sheet, [one for one in order if _asked(one) == name]) for name in names]
@@ -220,7 +220,7 @@ def risks(sheet: Sheet) -> list[Markup]:
     guarded = [
         (row, place)
         for row, place in zip(sheet.report.effects, sheet.whole["effects"], strict=True)
-        if row.role == GUARDRAIL
+        if row.role == GUARDRAIL and sheet.report.judged
     ]
     holding = [pair for pair in guarded if pair[0].proven]
     broken = [pair for pair in guarded if not pair[0].proven]
@@ -243,7 +243,7 @@ def _leaks(sheet: Sheet) -> Iterator[Markup]:
 def _hanging(sheet: Sheet) -> Iterator[Markup]:
     """Proven effects that a few customers could undo, were they chosen to hurt."""
     for one in sheet.whole["influence"]:
-        if one.value["influence"]["undone_by"] is not None:
+        if sheet.report.judged and one.value["influence"]["undone_by"] is not None:
             what = sheet.reading(one["reading"])
             yield sheet.write.say("influence.undone", one, what=what)
 
@@ -271,14 +271,14 @@ def unknown(sheet: Sheet) -> Section:
     points = [
         say("unknown.effect", place)
         for row, place in zip(report.effects, sheet.whole["effects"], strict=True)
-        if row.tested and not row.proven
+        if row.tested and not row.proven and report.judged
     ]
+    if not report.judged:
+        points.append(say("unknown.withheld"))
     if not any(row.role == GUARDRAIL for row in report.effects):
         points.append(say("unknown.guardrails"))
     if not report.delivery:
         points.append(say("unknown.delivery"))
-    if report.provisional:
-        points.append(say("decision.provisional"))
     points.append(say("unknown.later"))
     points.append(say("unknown.customer"))
     return sheet.section("unknown", points=tuple(points))

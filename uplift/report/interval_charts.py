@@ -83,7 +83,7 @@ def losses(suite: Suite) -> Any:
 def intervals(
     rows: pd.DataFrame,
     *,
-    axis: str,
+    axis: str | list[str],
     height: int | None = None,
     highlight: str = BLUE,
     domain: tuple[float, float] | None = None,
@@ -92,7 +92,7 @@ def intervals(
 ) -> Any:
     """Points with intervals, one row per `name`; `proven` rows are filled.
 
-    domain  of the axis; what goes beyond is cut off
+    domain  of the axis, which holds all intervals
     form    of the numbers of the axis, by d3
     at      where the dashed line stands that matters
     """
@@ -104,13 +104,12 @@ def intervals(
     scale = alt.Scale(domain=list(domain), nice=True) if domain else alt.Undefined
     ticks = alt.Axis(tickCount=8, format=form) if form else alt.Axis(tickCount=8)
     line = alt.Chart(pd.DataFrame({"x": [at]})).mark_rule(color=MUTED, strokeDash=[4, 3])
-    cut = domain is not None
     return alt.layer(
         line.encode(x="x:Q"),
-        base.mark_rule(strokeWidth=2, clip=cut).encode(
+        base.mark_rule(strokeWidth=2).encode(
             x=alt.X("low:Q", title=axis, axis=ticks, scale=scale), x2="high:Q", color=colour
         ),
-        base.mark_point(size=90, strokeWidth=2, opacity=1, clip=cut).encode(
+        base.mark_point(size=90, strokeWidth=2, opacity=1).encode(
             x="value:Q", stroke=colour, fill=fill
         ),
     ).properties(width=WIDTH - 180, height=height or ROW_HEIGHT * len(rows))

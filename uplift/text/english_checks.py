@@ -54,8 +54,8 @@ ENGLISH_CHECKS = {
     ),
     "check.INFLUENCE.name": "Not the story of a few customers",
     "check.INFLUENCE.remedy": (
-        "without the {bound:count} largest customers the effect is not proven. Read it beside a "
-        "capped metric."
+        "without the {bound:count} largest customers an effect on the primary metric is not "
+        "proven. Read it beside a capped metric."
     ),
     "check.OUTCOME_DOMINATED.name": "No customer dominates",
     "check.OUTCOME_DOMINATED.remedy": (

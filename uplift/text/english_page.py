@@ -22,8 +22,8 @@ PAGE = {
         "with {confidence:confidence} confidence; one that includes zero means: not proven."
     ),
     "section.money.withheld": (
-        "A check failed, so these numbers carry no verdict. They are shown to find the cause, and "
-        "must not be used for a decision."
+        "There is no verdict, so these numbers are not to be used for a decision. They are shown "
+        "to find the cause or to follow the test."
     ),
     "section.who.title": "Who responds",
     "section.who.lead": (
@@ -108,6 +108,7 @@ PAGE = {
         "{title}, {treatment:name}: {verdict:term}. Anything in {estimate.ci:interval} {unit} fits "
         "the data."
     ),
+    "unknown.withheld": "What the campaign does: there is no verdict yet.",
     "unknown.guardrails": "No guardrail was planned: what the campaign may harm was not watched.",
     "unknown.delivery": (
         "Who was reached: no log of contacts was given, so the effect is that of being assigned."

@@ -52,8 +52,8 @@ FRENCH_CHECKS = {
     ),
     "check.INFLUENCE.name": "Pas l’histoire de quelques clients",
     "check.INFLUENCE.remedy": (
-        "sans les {bound:count} plus gros clients l’effet n’est pas prouvé. Lisez-le à côté d’un "
-        "indicateur plafonné."
+        "sans les {bound:count} plus gros clients un effet sur l’indicateur principal n’est pas "
+        "prouvé. Lisez-le à côté d’un indicateur plafonné."
     ),
     "check.OUTCOME_DOMINATED.name": "Aucun client ne domine",
     "check.OUTCOME_DOMINATED.remedy": (

@@ -23,8 +23,8 @@ PAGE = {
         "n’est prouvé."
     ),
     "section.money.withheld": (
-        "Un contrôle a échoué : ces chiffres ne portent aucun verdict. Ils sont montrés pour "
-        "trouver la cause et ne doivent servir à aucune décision."
+        "Il n’y a pas de verdict : ces chiffres ne doivent servir à aucune décision. Ils sont "
+        "montrés pour trouver la cause ou suivre le test."
     ),
     "section.who.title": "Qui réagit",
     "section.who.lead": (
@@ -109,6 +109,7 @@ PAGE = {
         "{title}, {treatment:name} : {verdict:term}. Tout ce qui est dans {estimate.ci:interval} "
         "{unit} est compatible avec les données."
     ),
+    "unknown.withheld": "Ce que fait la campagne : il n’y a pas encore de verdict.",
     "unknown.guardrails": (
         "Aucun garde-fou n’était prévu : ce que la campagne peut abîmer n’a pas été surveillé."
     ),
