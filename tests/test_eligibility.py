@@ -1,5 +1,6 @@
 """A sender outside the project hears whom it may contact; what cannot be read is never a yes."""
 
+import re
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -32,6 +33,8 @@ def project(new_project, tmp_path_factory):
             "metrics:", "assignment: {excludes: [universal_control]}\nmetrics:"
         )
     )
+    static = root / "experiments" / "universal_control" / "experiment.yaml"
+    static.write_text(re.sub(r"rotation: .*\n", "", static.read_text()))
     for name in ("universal_control", "spring_voucher"):
         campaign = Campaign(root / "experiments" / name)
         campaign.design(customers)

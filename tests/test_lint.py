@@ -50,6 +50,11 @@ def test_the_shipped_definitions_have_no_blocking_finding_but_power(folder):
         ("looks_days: [28]", "looks_days: []", "SEAL_INCOMPLETE"),
         ("unit_cost: 0.90, ", "", "SEAL_INCOMPLETE"),
         ("metrics:", "assignment: {excludes: [nobody]}\nmetrics:", "EXCLUDED_UNKNOWN"),
+        (
+            "metrics:",
+            "assignment: {contact_caps: [{max_contacts: 0, window_days: 30}]}\nmetrics:",
+            "CAP_EXCLUDES_ALL",
+        ),
         ("metrics:", "assignment: {excludes: [spring_voucher]}\nmetrics:", "EXCLUDES_CYCLE"),
         ("owner: crm", "parent: nobody\nowner: crm", "PARENT_UNKNOWN"),
         ("owner: crm", "parent: spring_voucher\nowner: crm", "PARENT_UNKNOWN"),
@@ -95,6 +100,21 @@ def test_a_conflict_of_layers_is_found_in_both(folder):
     report = lint(folder, n_units=20_000)
     for name in ("spring_voucher", "other"):
         assert "LAYER_CONFLICT" in codes(report, name)
+
+
+def test_tests_that_together_send_more_than_a_cap_allows_are_named_in_both(folder):
+    shutil.copytree(folder / "spring_voucher", folder / "other")
+    edit(folder, "id: spring_voucher", "id: other", name="other")
+    edit(folder, "starts_at: 2017-07-03", "starts_at: 2017-07-20", name="other")
+    caps = "assignment: {contact_caps: [{max_contacts: 1, window_days: 30}]}\nmetrics:"
+    edit(folder, "metrics:", caps)
+    report = lint(folder, n_units=2_000_000)
+    for name in ("spring_voucher", "other"):
+        found = [f.check for f in report.findings if f.experiment == name]
+        (check,) = [check for check in found if check.code == "CONTACT_PRESSURE"]
+        assert (check.value, check.bound, check.blocking) == (2, 1, False)
+        assert "line " in check.remedy
+        assert "spring_voucher, other get up to 2 contacts" in check.remedy
 
 
 def test_a_cap_at_the_99th_percentile_of_the_email_test_would_zero_the_metric(hillstrom_file):

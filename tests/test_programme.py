@@ -16,11 +16,10 @@ from uplift.cli.programme import control_app
 from uplift.errors import StateError, UpliftError
 from uplift.programme import Programme
 from uplift.registry.memberships import control_units, memberships
-from uplift.sizing.universal import ProgrammePrior
+from uplift.sizing.programme_prior import ProgrammePrior
 
 ID = "universal_control"
 START = "2024-01-01"
-ROTATION = "rotation: {cohorts: 4, every_days: 91, washout_days: 60}\n"
 COMMANDS = [command.callback.__name__ for command in control_app.registered_commands]
 
 
@@ -39,8 +38,6 @@ def customers(n: int = 2_000, *, seed: int = 1) -> pd.DataFrame:
 def programme(new_project, tmp_path):
     """A sealed universal control with a rotation."""
     folder = new_project(tmp_path) / "experiments" / ID
-    file = folder / "experiment.yaml"
-    file.write_text(file.read_text(encoding="utf-8") + ROTATION, encoding="utf-8")
     found = Programme(folder, who="ada")
     design = SimpleNamespace(to_json=lambda: json.dumps({"digest": found.experiment.digest}))
     found.registry.seal(found.experiment, design)
@@ -86,6 +83,12 @@ def test_a_year_of_rotations(programme):
     shown = str(programme.members(as_of=day(460)))
     assert "wash-out" not in shown  # 60 days after the last rotation
     assert "warning ROTATION_LATE (5)" in shown
+
+
+def test_a_control_that_rotates_is_not_assigned_at_once(programme):
+    with pytest.raises(StateError, match="uplift control rotate") as caught:
+        Campaign(programme.folder).assign(customers())
+    assert caught.value.code == "ROTATION_DRAWS"
 
 
 def test_before_its_time_nothing_changes_and_a_late_rotation_happens_once(programme):

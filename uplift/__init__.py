@@ -43,7 +43,7 @@ _MODULE_OF = {
     "Tracking": "uplift.tracking.store",
     "Campaign": "uplift.campaign",
     "Programme": "uplift.programme",
-    "ProgrammePrior": "uplift.sizing.universal",
+    "ProgrammePrior": "uplift.sizing.programme_prior",
     "choose_control_size": "uplift.sizing.universal",
 }
 
@@ -84,10 +84,8 @@ if TYPE_CHECKING:
     from uplift.rehearsal.simulate import simulate_plan as simulate_plan
     from uplift.scoring import score as score
     from uplift.sizing.plan import design as design
+    from uplift.sizing.programme_prior import ProgrammePrior as ProgrammePrior
     from uplift.sizing.targeting import uplift_power as uplift_power
-    from uplift.sizing.universal import (
-        ProgrammePrior as ProgrammePrior,
-    )
     from uplift.sizing.universal import (
         choose_control_size as choose_control_size,
     )

@@ -4,6 +4,8 @@ A unit is eligible when every condition holds. A missing value holds no conditio
 about a customer never makes the customer part of an audience.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -24,6 +26,19 @@ def eligible(customers: pd.DataFrame, audience: Audience) -> Mask:
     for condition in audience.where:
         mask = mask & _holds(customers, condition)
     return mask
+
+
+def may_meet(first: Audience, second: Audience) -> bool:
+    """Whether a customer may be in both, as far as the rules tell: False only where none can be."""
+    where = (*first.where, *second.where)
+    for name in {condition.column for condition in where}:
+        rules = [condition for condition in where if condition.column == name]
+        lower = max((r.at_least for r in rules if r.at_least is not None), default=-math.inf)
+        upper = min((r.at_most for r in rules if r.at_most is not None), default=math.inf)
+        listed = [set(rule.is_in) for rule in rules if rule.is_in is not None]
+        if lower > upper or (listed and not set.intersection(*listed)):
+            return False
+    return True
 
 
 def _holds(customers: pd.DataFrame, condition: Condition) -> Mask:

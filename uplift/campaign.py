@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from uplift.adoption import require_sent_as_assigned, require_trustworthy
+from uplift.adoption import failures_taken_over, require_sent_as_assigned, with_failures
 from uplift.amendments import Amendment
 from uplift.analysis.analyse import analyse
 from uplift.analysis.look_record import looks_from, looks_text, with_look
@@ -172,11 +172,11 @@ class Campaign:
     def contact_plan(self) -> ContactPlan:
         """Who is contacted next, within the policy's rules and by arms whose guardrails hold.
 
-        Nobody, when contacting anybody is not proven to pay.
+        Nobody, when a check withholds the verdict or contacting anybody is not proven to pay.
         """
-        table = self.returns.customers
-        safe = table[~table["arm"].isin(self.reading().barred)]
-        if safe.empty or self.quality.recommended == "nobody":
+        table, reading = self.returns.customers, self.reading()
+        safe = table[~table["arm"].isin(reading.barred)]
+        if safe.empty or not reading.valid or self.quality.recommended == "nobody":
             return plan_contacts(table, self.policy(), suppressed=list(table["unit"].unique()))
         return plan_contacts(safe, self.policy())
 
@@ -202,7 +202,7 @@ class Campaign:
         history: Any = None,
         *,
         n_units: int | None = None,
-        power: float = 0.8,
+        power: float | None = None,
         inflow_per_day: float | None = None,
         covariates: Sequence[str] | None = None,
     ) -> Design:
@@ -237,8 +237,16 @@ class Campaign:
 
         lists  `excluded`, `suppressed`, `contacts` as for `uplift.assign`. The control of the
                experiments that the definition excludes is left out without being given
+
+        Errors: those of `assign_from`; ROTATION_DRAWS for a control that rotates.
         """
         self._require_state("assign", "sealed")
+        if self.experiment.rotation is not None:
+            raise StateError(
+                f"{self.folder.name} rotates: its members are drawn in cohorts. Run `uplift "
+                f"control rotate {self.folder.name} CUSTOMERS`.",
+                code="ROTATION_DRAWS",
+            )
         table = read_frame(customers, what="customers")
         launch = self.experiment.schedule.launch_at
         made = assign_from(self.experiment, table, self._lists(table, launch, **lists))
@@ -269,11 +277,17 @@ class Campaign:
         now = self._lists(table, datetime.now(UTC), **lists)
         return self.assigned.ramp(exposure_share, table, now, why=why)
 
-    def adopt(self, assigned: Any, customers: Any, *, sent: Any = None) -> AssignmentReport:
+    def adopt(
+        self, assigned: Any, customers: Any, *, sent: Any = None, despite: str | None = None
+    ) -> AssignmentReport:
         """Take over an assignment that was drawn elsewhere, after the same checks.
 
-        sent  contacts made already, one row each, if there are any
-        Errors: those of `checked_assignment`; SRM, BALANCE, EXPOSED_UNASSIGNED, CONTROL_EXPOSED.
+        sent     contacts made already, one row each, if there are any
+        despite  why it is taken over although its split or its balance fails; every later reading
+                 then withholds its verdict and says so
+
+        Errors: those of `checked_assignment`; SRM, BALANCE, EXPOSED_UNASSIGNED, CONTROL_EXPOSED,
+        REASON_MISSING.
         """
         self._require_state("adopt", "sealed")
         table = read_frame(customers, what="customers")
@@ -281,9 +295,10 @@ class Campaign:
         if sent is not None:
             require_sent_as_assigned(drawn, sent)
         report = assignment_report(self.experiment, drawn, table)
-        require_trustworthy(report)
+        failed = failures_taken_over(report, despite=despite)
         self._keep_assignment(drawn, table, report)
-        self._advance("assigned", "arms drawn elsewhere", files=("assign", "customers"))
+        files = ("assign", "customers")
+        self._advance("assigned", "arms drawn elsewhere", files=files, payload=failed)
         return report
 
     def export(
@@ -367,6 +382,8 @@ class Campaign:
             earlier=tuple(look for look in self.looks if not look.final),
             planned_units=self._planned_units,
         )
+        trail = self.registry.history(self.experiment.id).rows
+        report = with_failures(report, trail)
         return replace(report, amendments=self.registry.amendments(self.experiment.id))
 
     @property
@@ -457,7 +474,8 @@ class Campaign:
     def write_child(self, new_id: str) -> Path:
         """The definition of an experiment that goes on from this one's decision → its folder.
 
-        Its metrics get as priors what the best arm was found to do here. Errors: STATE_ORDER
+        Its metrics get as priors what the best arm was found to do here, unless a check withheld
+        the verdict. Errors: STATE_ORDER
         (nothing is decided), FILE_EXISTS, NAME_INVALID.
         """
         entry = self.registry.entry(self.experiment.id)
@@ -468,7 +486,7 @@ class Campaign:
             new_id,
             state=entry.state,
             decision=entry.decision,
-            effects=report.relative_effects() if report else {},
+            effects=report.relative_effects() if report and report.valid else {},
             best_arm=report.best_arm if report else None,
         )
         file = self.folder.parent / child.id / DEFINITION_FILE
@@ -636,9 +654,18 @@ class Campaign:
     def _record(self, step: str) -> None:
         self.registry.record(self.experiment.id, step, self.path(step))
 
-    def _advance(self, to: str, why: str, *, files: Sequence[str] = ()) -> None:
+    def _advance(
+        self,
+        to: str,
+        why: str,
+        *,
+        files: Sequence[str] = (),
+        payload: Mapping[str, Any] | None = None,
+    ) -> None:
         artefacts = {step: self.path(step) for step in files}
-        self.registry.advance(self.experiment.id, to, who=self.who, why=why, artefacts=artefacts)
+        self.registry.advance(
+            self.experiment.id, to, who=self.who, why=why, payload=payload, artefacts=artefacts
+        )
 
     def _require_state(self, step: str, needed: str) -> None:
         """Refuse a step before the state it needs, or with a definition changed since sealing."""

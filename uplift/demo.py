@@ -22,6 +22,7 @@ from uplift.datasets.plasmode import plasmode_campaign
 from uplift.errors import DefinitionError, PromotionRefused
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.models.train import train
+from uplift.programme import Programme
 from uplift.progress import Steps
 from uplift.promotion import Promotion
 from uplift.report.page import write_report
@@ -169,11 +170,13 @@ class Demo:
         return self._open(self.material.experiment)
 
     def hold_out(self) -> None:
-        """Draw the customers whom no campaign touches."""
+        """Begin the control of the whole programme: customers whom no campaign touches."""
         universal = self._open(UNIVERSAL)
         universal.design(self.material.customers)
         universal.seal()
-        universal.assign(self.material.customers)
+        programme = Programme(universal.folder, who=WHO, registry=universal.registry)
+        begins = universal.experiment.schedule.launch_at
+        programme.rotate(self.material.customers, as_of=begins)
 
     def design(self) -> None:
         """Plan with the customers' own history, or with what the plan assumes."""
@@ -186,7 +189,8 @@ class Demo:
         if material.assigned is not None:
             self.campaign.adopt(material.assigned, material.customers)
             return
-        held_out = self._open(UNIVERSAL).held_out()
+        launch = self.campaign.experiment.schedule.launch_at
+        held_out = self._open(UNIVERSAL).held_out(as_of=launch)
         self.campaign.assign(material.customers, excluded=held_out)
 
     def ingest(self) -> None:

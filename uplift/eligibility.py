@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.assignment.hashing import in_its_layer
+from uplift.assignment.order import inside_layer
 from uplift.audience import eligible as in_audience
 from uplift.errors import DataError, StateError
 from uplift.experiment import CONTROL, Experiment
@@ -226,8 +226,7 @@ def _absent(
     customers = read_frame(path, what="customers")
     row = rows_by_id(units, among=customers[UNIT])
     inside = (row >= 0) & in_audience(customers, experiment.audience)[row]
-    drawn_id = customers[experiment.cluster or UNIT].iloc[row]
-    outside = inside & ~in_its_layer(drawn_id.reset_index(drop=True), experiment)
+    outside = inside & ~inside_layer(customers.iloc[row], experiment)
     flags = {
         "not in the audience": ~inside,
         "outside the layer": outside,

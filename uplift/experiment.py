@@ -133,6 +133,8 @@ class PlannedMetric(Definition):
     minimum_effect       smallest relative effect worth acting on, e.g. 0.05
     margin               largest acceptable harm of a guardrail, in the metric's unit
     expected_mean, expected_std_dev  assumed at design when there is no history to measure them
+    expected_buyers      of a mean that is 0 for most customers: share of those with a value, in
+                         (0, 1); then the design counts with the skewness that this brings
     prior                what earlier experiments say of the relative effect
     """
 
@@ -141,6 +143,7 @@ class PlannedMetric(Definition):
     margin: float | None = Field(default=None, gt=0)
     expected_mean: float | None = None
     expected_std_dev: float | None = Field(default=None, gt=0)
+    expected_buyers: float | None = Field(default=None, gt=0, lt=1)
     prior: Prior | None = None
 
     @field_validator("metric", mode="before")
@@ -201,11 +204,17 @@ class MetricPlan(Definition):
 
 
 class LayerSlots(Definition):
-    """A part of a layer: experiments of one layer whose parts do not meet share no unit."""
+    """A part of a layer: experiments of one layer whose parts do not meet share no unit.
+
+    by  column of customers whose id says in which part a unit is; what is randomised when not
+        given. All experiments of a layer must name the same, e.g. `household` in one that
+        randomises units beside another that randomises households
+    """
 
     name: Slug
     start: Share = Fraction(0)
     end: Share = Fraction(1)
+    by: Slug | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> "LayerSlots":
@@ -213,6 +222,12 @@ class LayerSlots(Definition):
             raise DefinitionLike(
                 f"layer {self.name}: the part from {self.start} to {self.end} is empty.",
                 code="LAYER_EMPTY",
+            )
+        if self.by == "unit":
+            raise DefinitionLike(
+                f"layer {self.name}: by: unit is what holds where units are randomised, and would "
+                "cut clusters apart where they are. Leave it out.",
+                code="LAYER_BY_UNIT",
             )
         return self
 
@@ -286,6 +301,8 @@ Correction = Literal["holm", "hochberg", "bonferroni", "benjamini_hochberg", "be
 class AnalysisPlan(Definition):
     """How the result will be read, fixed before there is one.
 
+    power        wanted probability that a treatment with the smallest effect worth acting on is
+                 proven and all its guardrails hold
     correction   how the declared family shares one error rate
     looks_days   days after the launch at which the result is read, the last one being final
     monitoring   `group_sequential`: looks share the error by the spending function;
@@ -298,6 +315,7 @@ class AnalysisPlan(Definition):
     """
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    power: float = Field(default=0.8, ge=0.5, lt=1)
     correction: Correction = "holm"
     covariates: tuple[Slug, ...] = ()
     strata: tuple[Slug, ...] = ()
@@ -404,6 +422,12 @@ class Experiment(Result, Definition):
     def treatments(self) -> tuple[Arm, ...]:
         """All arms but the control."""
         return self.arms[1:]
+
+    @property
+    def layer_by(self) -> str | None:
+        """Column whose id says in which part of its layer a unit is; None: the unit's own id."""
+        layer = self.assignment.layer
+        return (layer.by if layer else None) or self.cluster
 
     @property
     def shares(self) -> dict[str, float]:

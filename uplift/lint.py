@@ -22,9 +22,10 @@ from uplift.frames import read_frame
 from uplift.metrics import Metric, MetricCatalogue
 from uplift.objectives import FILE as OBJECTIVES_FILE
 from uplift.objectives import Objectives
-from uplift.registry.overlap import Overlap, circle_of, overlaps_among
+from uplift.registry.overlap import Overlap, circle_of, conflict_words, overlaps_among
+from uplift.registry.pressure import pressures_among
 from uplift.registry.registry import Registry
-from uplift.registry.sealing import missing_parts
+from uplift.registry.sealing import check_caps, missing_parts
 from uplift.sizing.answers import GUARDRAIL, Answer
 from uplift.sizing.plan import design
 from uplift.sizing.result import Design
@@ -159,6 +160,8 @@ def _checks(
     yield from ((("schedule",), check) for check in _windows(experiment))
     yield from ((("analysis", "looks_days"), check) for check in _looks(experiment))
     yield ("assignment", "layer"), _layers(experiment, project)
+    yield ("assignment", "contact_caps"), check_caps(experiment)
+    yield from ((("assignment", "contact_caps"), c) for c in _pressures(experiment, project))
     yield ("assignment", "excludes"), _excludes(experiment, project)
     yield ("parent",), _parent(experiment, project)
     yield ("metrics",), _same_metrics(project, experiment)
@@ -254,20 +257,27 @@ def _looks(experiment: Experiment) -> Iterator[Check]:
 
 
 def _layers(experiment: Experiment, project: _Project) -> Check:
-    pairs = [
-        pair
-        for pair in overlaps_among(project.undecided()).conflicts
+    by_id = {one.id: one for one in project.undecided()}
+    clashes = {
+        _other(pair, experiment.id): pair
+        for pair in overlaps_among(by_id.values()).conflicts
         if experiment.id in (pair.first, pair.second)
-    ]
-    clashes = ", ".join(_other(pair, experiment.id) for pair in pairs)
+    }
+    words = [conflict_words(experiment, by_id[name], pair) for name, pair in clashes.items()]
     return Check(
         "layer",
-        passed=not pairs,
-        value=clashes or None,
-        remedy=f"Its part of the layer meets that of {clashes} at the same time. Choose a free "
-        "part, another layer, or another time.",
+        passed=not clashes,
+        value=", ".join(clashes) or None,
+        remedy=" ".join(word[0].upper() + word[1:] for word in words),
         code="LAYER_CONFLICT",
     )
+
+
+def _pressures(experiment: Experiment, project: _Project) -> Iterator[Check]:
+    """Caps that are exceeded by the sends of this experiment together with those of others."""
+    for pressure in pressures_among(project.undecided()):
+        if experiment.id in (pressure.experiment, *pressure.others):
+            yield pressure.check
 
 
 def _excludes(experiment: Experiment, project: _Project) -> Check:

@@ -40,7 +40,8 @@ from uplift.registry.memberships import (
     rotating,
 )
 from uplift.registry.registry import Registry, utc_now
-from uplift.sizing.universal import ControlSize, choose_control_size
+from uplift.sizing.control_size import ControlSize
+from uplift.sizing.universal import choose_control_size
 from uplift.table import Column, Result, Table, format_value
 
 FOLDER = "cohorts"

@@ -98,13 +98,12 @@ def test_a_ratio_of_drawn_households_is_read_by_household():
     assert by_household.method == "by cluster"
 
 
-def test_a_covariate_of_a_ratio_is_not_used_silently():
+def test_a_covariate_of_a_ratio_sharpens_it():
     assigned, outcomes = orders_of(2_000, seed=9)
-    customers = outcomes[["unit"]].assign(before=outcomes["spend"])
-    report = analyse(basket_test(), assigned, outcomes, customers)
-    (found,) = [c for c in report.checks if c.code == "COVARIATE_UNUSED"]
-    assert "a ratio is read without adjustment" in found.remedy
-    assert report.effects[0].method == "ratio"
+    customers = outcomes[["unit"]].assign(before=outcomes["spend"] + 1.0)
+    row = analyse(basket_test(), assigned, outcomes, customers).effects[0]
+    assert row.method == "ratio, adjusted"
+    assert row.std_error < 0.9 * row.unadjusted.std_error
 
 
 def test_a_model_of_a_ratio_is_refused_until_an_outcome_is_named():

@@ -125,6 +125,20 @@ def test_postgresql_draws_what_python_draws(postgres_url):
                 assert connection.execute(sql).fetchall() == in_python(experiment, wave)
 
 
+def test_a_layer_that_names_its_own_column_is_drawn_by_it(duck):
+    plan = "exposure_share: 1/2, layer: {name: mailing, start: 0, end: 1/3, by: household}"
+    experiment = read("beside", {"control": "1/2", "mail": "1/2"}, plan)
+    homes = [f"h{i // 3}" for i in range(len(UNITS))]
+    frame = pd.DataFrame({"unit": UNITS, "household": homes})  # noqa: F841  read by DuckDB
+    found = duck.sql(f"select {takes_part_sql(experiment)} from frame").fetchall()
+    taken = takes_part(UNITS, experiment, layer_ids=homes)
+    assert [one for (one,) in found] == taken.tolist()
+    assert taken.any()
+    with pytest.raises(DefinitionError, match="drawn by household") as error:
+        takes_part(UNITS, experiment)
+    assert error.value.code == "LAYER_IDS_MISSING"
+
+
 def test_a_missing_id_has_no_arm(duck):
     arm = arm_sql(EXPERIMENTS[1], column=COLUMN)
     sql = f'select {arm} from customers where "the ""unit""" is null'

@@ -1,15 +1,18 @@
 """Lists hold who is to be contacted and nobody else, whatever happens between two runs."""
 
+import contextlib
 import json
 import logging
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.export.conftest import DEFINITION, ID, Project, customers, make_project
 from uplift.checks import blocked_by
 from uplift.errors import DataError, DefinitionError, StateError
-from uplift.export import verify_export
+from uplift.export import files, lists, verify_export
 from uplift.export.job import ExportOptions
 from uplift.export.suppression import suppression_of
 from uplift.registry.exports import export_ledger
@@ -56,6 +59,92 @@ def test_the_first_export_makes_the_campaign_live_and_is_in_the_trail(project):
     assert [one["batch"] for one in row.payload["lists"]] == [one.batch for one in report.lists]
     assert row.payload["suppression"]["sha256"] == report.suppression_sha256
     assert not blocked_by(project.registry.verify())
+
+
+def test_what_costs_time_is_made_before_the_transaction(project, monkeypatch):
+    busy, made = [False], []
+    plain_make, plain_ledger = lists._make, lists.export_ledger
+
+    @contextlib.contextmanager
+    def ledger(*given, **more):
+        with plain_ledger(*given, **more) as found:
+            busy[0] = True
+            yield found
+            busy[0] = False
+
+    monkeypatch.setattr(lists, "export_ledger", ledger)
+    monkeypatch.setattr(
+        lists, "_make", lambda *given: (made.append(busy[0]), plain_make(*given))[1]
+    )
+    project.export(project.suppression([]))
+    assert made == [False, False]
+    project.export(project.suppression([]))
+    assert made == [False, False]
+
+
+def test_an_opt_out_that_comes_between_making_and_writing_is_off_the_list(project, monkeypatch):
+    """The last gate is inside the transaction, though the list was made before it."""
+    late, plain = project.of_arm("email_10")[0], lists._make_ready
+
+    def made_then_refused(*given):
+        ready = plain(*given)
+        project.suppression([late])
+        return ready
+
+    monkeypatch.setattr(lists, "_make_ready", made_then_refused)
+    report = project.export(project.suppression([]))
+    assert late not in project.units_of("email")
+    assert report.n_matched == 1
+    assert [one.removed["suppressed"] for one in report.lists] == [1, 0]
+    manifest = project.folder / "export" / "first" / "email" / "manifest.json"
+    assert (
+        verify_export.main([str(manifest), "--suppression", str(project.root / "suppression.csv")])
+        == 0
+    )
+
+
+def test_a_list_that_is_given_its_name_while_another_looks_on_is_waited_for(project, monkeypatch):
+    """What is read before the transaction may be half renamed; the transaction reads it whole."""
+    suppression = project.suppression([])
+    first, plain = project.export(suppression), lists.assigned_digest
+    looks = []
+
+    def torn(*given):
+        looks.append(given)
+        if len(looks) == 1:
+            raise FileNotFoundError
+        return plain(*given)
+
+    monkeypatch.setattr(lists, "assigned_digest", torn)
+    again = project.export(suppression)
+    assert [one.batch for one in again.lists] == [one.batch for one in first.lists]
+
+
+ODD_IDS = ["a,b", 'q"x', "o'neil", "José", "客户7", *(f"c{i}" for i in range(40))]
+
+
+def test_ids_that_a_csv_file_quotes_are_on_the_list_in_the_ledger_and_among_contacts(tmp_path):
+    odd = pd.DataFrame({"unit": ODD_IDS, "note": "two\rlines"}, dtype="str")
+    project = make_project(tmp_path, table=odd)
+    options = ExportOptions(customers=odd, text_columns=["note"])
+    project.export(project.suppression([]), options=options)
+    sent = set(project.of_arm("email_10", "email_20", "post"))
+    assert project.units_of("email") | project.units_of("post") == sent
+    assert set(pd.read_parquet(project.folder / "contacts.parquet")["unit"]) == sent
+    assert set(project.list_of("email")["note"]) == {"two\nlines"}
+    manifest = project.folder / "export" / "first" / "email" / "manifest.json"
+    assert verify_export.main([str(manifest)]) == 0
+
+
+texts = st.text(st.sampled_from('ab,"\n é客'), max_size=4)
+
+
+@given(st.lists(st.tuples(texts, texts, texts), max_size=6))
+def test_the_quick_way_to_write_columns_gives_the_bytes_of_a_csv_writer(rows):
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    content = files.csv_bytes(("a", "b", "c"), rows)
+    assert files.csv_of_texts(("a", "b", "c"), columns) == content
+    assert files.rows_of(content) == len(rows)
 
 
 def test_an_export_again_changes_nothing_and_reports_the_same_batches(project):

@@ -148,7 +148,7 @@ def test_a_former_member_may_come_back_after_wash_out_and_both_times_are_kept(co
     assert not blocked_by(control.verify())
 
 
-def test_a_draft_or_a_control_without_rotation_is_refused(registry, programme, root):
+def test_a_draft_or_a_control_without_rotation_is_refused(registry, programme):
     with pytest.raises(UpliftError) as caught:
         control_units(registry, ID, START)
     assert caught.value.code == "EXPERIMENT_UNKNOWN"
@@ -156,7 +156,7 @@ def test_a_draft_or_a_control_without_rotation_is_refused(registry, programme, r
     with pytest.raises(UpliftError) as caught:
         rotate(registry, ID, [cohort(registry, 1, "u1")], at=START)
     assert caught.value.code == "STATE_ORDER"
-    registry.add(load_experiment(root / "experiments" / ID))
+    registry.add(Experiment(**{**programme.model_dump(), "rotation": None}))
     with pytest.raises(UpliftError) as caught:
         rotate(registry, ID, [cohort(registry, 1, "u1")], at=START)
     assert caught.value.code == "ROTATION_MISSING"

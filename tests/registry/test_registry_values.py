@@ -4,7 +4,8 @@ import pytest
 
 from uplift.checks import blocked_by
 from uplift.errors import DataError, StateError
-from uplift.registry.contents import INT_LIMIT, find_row, insert_rows, put_row, update_row
+from uplift.registry.bulk import INT_LIMIT
+from uplift.registry.contents import find_row, insert_rows, put_row, update_row
 from uplift.registry.tables import leases
 
 ID = "hillstrom_email"

@@ -137,7 +137,7 @@ def test_replays_with_a_planted_effect_find_it_as_often_as_the_design_says(histo
     """Power by formula against power by replay, within four standard errors of 300 replays."""
     plan = plan_of("cluster: household")
     table = history.assign(spend=np.where(history["baskets"] > 2, history["spend"], 0.0))
-    effect = 0.3
+    effect = 0.22
     stated = plan.metrics.primary.model_copy(update={"minimum_effect": effect})
     planned = plan.model_copy(
         update={"metrics": plan.metrics.model_copy(update={"primary": stated})}

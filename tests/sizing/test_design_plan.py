@@ -74,7 +74,11 @@ def test_a_tenth_of_64000_held_out_cannot_prove_five_percent_of_spend(real_contr
     assert plan.answers[0].verdict == "cannot answer"
     assert "control (6,400): the smallest effect that can be shown is 0.4278" in plan.words()
     assert "65.5 % of the control's 0.6528. Cannot answer" in plan.words()
-    assert [check.code for check in plan.checks] == ["UNDERPOWERED", "OUTCOME_SKEWED"]
+    assert [check.code for check in plan.checks] == [
+        "UNDERPOWERED",
+        "EFFECT_UNPAID",
+        "OUTCOME_SKEWED",
+    ]
     shares = {option.control_share: round(option.mde, 3) for option in plan.holdout_options}
     assert shares[0.5] == 0.257
     assert shares[0.05] == 0.589
@@ -84,7 +88,7 @@ def test_units_needed_give_the_wanted_power(real_control):
     first = design(holdout_test(20), real_control, n_units=64_000).answers[0]
     again = design(holdout_test(20), real_control, n_units=first.n_needed).answers[0]
     assert again.power == pytest.approx(0.8, abs=1e-3)
-    assert again.mde == pytest.approx(again.sought_effect, rel=1e-4)
+    assert again.mde < again.sought_effect  # which plans without skewness
 
 
 def test_power_agrees_with_statsmodels(root):
@@ -161,9 +165,9 @@ def test_a_guardrail_is_tested_on_one_side_against_its_margin(root):
     voucher = load_experiment(root / "experiments" / "spring_voucher")
     planned = voucher.metrics.guardrails[0]
     margin, mean = planned.margin, planned.expected_mean
-    answer = design(voucher, spring_history()).answers[-1]
+    answer = design(voucher, spring_history(), n_units=80_000).answers[-1]
     assert (answer.role, answer.sought_effect) == ("guardrail", margin)
-    error = np.sqrt(mean * (1 - mean) * 2 / 1_250)
+    error = np.sqrt(mean * (1 - mean) * 2 / 20_000)
     # a success metric and one guardrail must both pass, so each is planned with 90 %
     assert answer.wanted_power == pytest.approx(0.9)
     assert answer.mde == pytest.approx((stats.norm.ppf(0.95) + stats.norm.ppf(0.9)) * error)
@@ -216,6 +220,40 @@ def test_a_metric_to_be_lowered_plans_with_the_lower_proportion():
     lower = text.replace("kind: proportion", "kind: proportion, direction: down")
     answer = design(experiment_from(parse_yaml(lower)), n_units=1_000).answers[0]
     assert answer.sought_effect == pytest.approx(0.4)
+
+
+def test_the_wanted_power_is_the_definitions_unless_another_is_asked_for():
+    text = TEXT.format(share="1/2", rest="1/2", column="spend", kind="mean")
+    text = text.replace("0.05\n", "0.05\n    expected_mean: 20\n    expected_std_dev: 40\n")
+    stated = text.replace("analysis: {", "analysis: {power: 0.9, ")
+    usual, asked = design(experiment_from(parse_yaml(text)), n_units=9_000), 0.9
+    plans = [
+        design(experiment_from(parse_yaml(stated)), n_units=9_000),
+        design(experiment_from(parse_yaml(text)), n_units=9_000, power=asked),
+    ]
+    assert (usual.power, plans[0].power) == (0.8, asked)
+    assert plans[0].answers == plans[1].answers
+    ratio = (stats.norm.ppf(0.975) + stats.norm.ppf([0.9, 0.8])) ** 2
+    needed = [plan.hardest.n_needed for plan in (plans[0], usual)]
+    assert needed[0] / needed[1] == pytest.approx(ratio[0] / ratio[1], rel=1e-3)
+    for power in (0.3, 1.0):
+        with pytest.raises(DefinitionError, match=r"at least 0\.5 and below 1") as error:
+            design(experiment_from(parse_yaml(text)), n_units=9_000, power=power)
+        assert error.value.code == "PROBABILITY_INVALID"
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0])
+def test_a_history_that_never_varies_shows_no_spread_and_is_refused(real_control, value):
+    with pytest.raises(DataError, match="for every eligible customer") as error:
+        design(holdout_test(50), real_control.assign(spend=value))
+    assert error.value.code == "BASELINE_INVALID"
+
+
+def test_an_effect_that_does_not_pay_and_a_handful_of_buyers_are_warned_of(real_control):
+    few = real_control.assign(spend=np.where(np.arange(len(real_control)) < 12, 50.0, 0.0))
+    codes = {check.code: check for check in design(holdout_test(50), few).checks}
+    assert codes["BASELINE_THIN"].value == 12
+    assert "from an effect of 0.2000 on" in codes["EFFECT_UNPAID"].remedy
 
 
 def test_a_plan_without_a_smallest_effect_gets_no_verdict(real_control):

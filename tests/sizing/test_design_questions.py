@@ -9,6 +9,7 @@ import uplift as up
 from uplift.errors import DefinitionError
 from uplift.experiment import experiment_from
 from uplift.inference.factorial import interaction_contrast, main_effect_contrast
+from uplift.inference.planned_looks import PlannedLooks
 from uplift.sizing.factors import _contrasts
 from uplift.sizing.plan import design
 from uplift.strict_yaml import parse_yaml
@@ -179,6 +180,17 @@ def test_an_interaction_takes_four_times_the_customers_of_a_main_effect():
     np.testing.assert_allclose(names["offer: voucher × way: call"], interaction_contrast())
 
 
+def test_factors_pay_for_looks_like_everything_else():
+    looked = {**FACTORIAL, "analysis": "looks_days: [7, 14, 28], spending: pocock"}
+    once, often = (design(plan_of(**parts), n_units=40_000) for parts in (FACTORIAL, looked))
+    looks = PlannedLooks((0.25, 0.5, 1.0), "group_sequential", "pocock")
+    cost = looks.inflation(0.05 / 3, power=0.8)
+    assert cost > 1.05
+    for plain, dear in zip(once.factors, often.factors, strict=True):
+        assert dear.n_needed / plain.n_needed == pytest.approx(cost, rel=1e-3)
+        assert dear.power < plain.power
+
+
 def test_simulated_cells_prove_an_interaction_as_often_as_planned():
     plan = plan_of(**FACTORIAL)
     n = design(plan, n_units=40_000).factors[2].n_needed
@@ -246,6 +258,37 @@ def test_each_way_shows_what_a_design_of_the_changed_plan_shows(rich_plan, way, 
     (said,) = [one for one in found.ways if one.name == way]
     assert said.mde_relative == pytest.approx(changed.hardest.mde_relative, rel=2e-3)
     assert said.gain == pytest.approx(1 - said.mde_relative / found.hardest.mde_relative)
+
+
+def test_conversion_and_a_cap_show_what_designs_by_them_show(hillstrom_file):
+    """Of the real e-mail test; history there explains nothing, and that is said."""
+    table = pd.read_csv(hillstrom_file)
+    table = table[table["segment"] == "No E-Mail"]
+    table = table.assign(unit=[f"h{i}" for i in table.index])
+    found = design(plan_of(arms=control_of(10)), table, n_units=64_000, covariates=["history"])
+    ways = {way.name: way for way in found.ways}
+    by_conversion = plan_of(arms=control_of(10), metric="kind: proportion").metrics.primary.metric
+    buyers = table.assign(spend=(table["spend"] > 0).astype(int))
+    buyers_plan = design(
+        plan_of(arms=control_of(10), metric="kind: proportion"), buyers, n_units=64_000
+    )
+    assert by_conversion.kind == "proportion"
+    assert ways["conversion instead of revenue"].mde_relative == pytest.approx(
+        buyers_plan.hardest.mde_relative, rel=1e-9
+    )
+    reasons = {no.kind: no.why for no in found.no_ways}
+    assert "explains 0.0 %" in reasons["covariate"]
+    assert "Nothing is gained by a covariate (the best of history" in found.words()
+
+
+def test_a_cap_is_offered_where_a_few_customers_make_the_spread(rich_plan):
+    _, found = rich_plan
+    (said,) = [one for one in found.ways if one.name.startswith("spend up to")]
+    cap = float(said.name.split(" ")[-1])
+    usual = {"arms": THREE, "secondary": SECONDARY, "analysis": LOOKS}
+    changed = design(plan_of(**usual, metric=f"cap: {cap}"), regulars())
+    assert said.mde_relative == pytest.approx(changed.hardest.mde_relative, rel=1e-9)
+    assert changed.hardest.baseline.mean < found.hardest.baseline.mean
 
 
 def test_ways_are_sorted_by_price_per_gain_and_priced_in_money(rich_plan):

@@ -10,7 +10,8 @@ import pytest
 from uplift.errors import DefinitionError
 from uplift.experiment import experiment_from
 from uplift.inference.power import detectable_effect
-from uplift.sizing.universal import ProgrammePrior, choose_control_size
+from uplift.sizing.programme_prior import ProgrammePrior
+from uplift.sizing.universal import choose_control_size
 from uplift.strict_yaml import parse_yaml
 
 TEXT = """

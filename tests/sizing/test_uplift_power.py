@@ -86,6 +86,23 @@ def test_without_different_effects_only_the_error_is_left():
     assert blind.rows[0].differ < 0.06
 
 
+def test_fewer_complaints_are_proven_to_differ_as_well_as_more_spend():
+    """The sign of what is good changes nothing: only the ranking by the effect counts."""
+    up, down = (
+        uplift_power(
+            uplift_test(kind=f"direction: {direction}"),
+            n_units=24_000,
+            spread=1.5,
+            ranking=0.5,
+            n_simulations=100,
+            seed=2,
+        ).rows[0]
+        for direction in ("up", "down")
+    )
+    assert down.differ == pytest.approx(up.differ, abs=4 * np.sqrt(2 * 0.25 / 100))
+    assert down.differ > 0.5
+
+
 def test_more_customers_and_a_better_model_prove_more():
     found = uplift_power(
         uplift_test(), n_units=8_000, spread=1.5, ranking=0.5, multiples=(1, 4), n_simulations=100

@@ -1,11 +1,14 @@
 import json
 import pickletools
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from uplift.adoption import ADOPTED_DESPITE
 from uplift.checks import Check
 from uplift.errors import DataError, DefinitionError
 from uplift.frames import frame_digest
@@ -225,16 +228,18 @@ def test_the_sample_ratio_of_a_record_counts_what_was_randomised(experiment, sui
 
 
 def test_the_reports_sample_ratio_is_the_one_that_counts(log):
-    from types import SimpleNamespace
-
     found = Check("sample_ratio", False, value=1e-9, bound=0.001, remedy="Look.", code="SRM")
     run = log("report_with_srm", report=SimpleNamespace(checks=(found,)))
     assert run.gates[-1] == found
+    adopted = Check("taken over", False, value="BALANCE", remedy="No.", code=ADOPTED_DESPITE)
+    run = log(
+        "report_adopted", report=SimpleNamespace(checks=(adopted, replace(found, passed=True)))
+    )
+    assert adopted in run.gates
+    assert not all(check.passed for check in run.gates)
 
 
 def test_a_roi_table_of_another_suite_is_refused(experiment, suite, roi_table, store):
-    from dataclasses import replace
-
     with pytest.raises(DefinitionError, match="'other', which is not in this suite") as refusal:
         log_run(experiment, suite, None, replace(roi_table, candidate="other"), tracking=store)
     assert refusal.value.code == "CANDIDATE_UNKNOWN"

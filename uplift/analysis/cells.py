@@ -13,7 +13,6 @@ import pandas as pd
 from uplift.aggregate import MomentsTable, aggregate
 from uplift.analysis.columns import (
     N_UNITS,
-    NO_COVARIATES,
     Adjusting,
     bases_of,
     pairs_needed,
@@ -76,13 +75,14 @@ def cluster_cells(
     frame: pd.DataFrame,
     cluster: pd.Series,
     readings: Sequence[str],
+    adjusting: Adjusting,
     groups: Mapping[str, pd.Series],
 ) -> Cells:
     """Cells of clusters; a cluster with units in several segments has a total in each."""
     _refuse_torn(frame, cluster)
-    pairs = pairs_needed(experiment, readings, NO_COVARIATES)
-    columns = [*readings, N_UNITS]
-    rows = frame[[ARM, *readings]].assign(cluster=cluster.to_numpy())
+    pairs = pairs_needed(experiment, readings, adjusting)
+    columns = [*readings, *adjusting.columns, N_UNITS]
+    rows = frame[[ARM, *readings, *adjusting.columns]].assign(cluster=cluster.to_numpy())
     rows[N_UNITS] = 1.0
 
     def counted(label: pd.Series | None) -> MomentsTable:

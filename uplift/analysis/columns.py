@@ -42,19 +42,20 @@ def bases_of(experiment: Experiment) -> dict[str, str]:
 def pairs_needed(
     experiment: Experiment, readings: Sequence[str], adjusting: "Adjusting"
 ) -> list[tuple[str, str]]:
-    """The covariances that the estimates need: with covariates, ratios' bases, cluster sizes."""
-    pairs = list(bases_of(experiment).items())
-    if experiment.cluster is not None:
-        return [*pairs, *((reading, N_UNITS) for reading in readings)]
-    if DELIVERED in readings:
+    """The covariances that the estimates need: with bases, covariates, cluster sizes."""
+    bases, clustered = bases_of(experiment), experiment.cluster is not None
+    pairs = list(bases.items())
+    if clustered:
+        pairs += [(reading, N_UNITS) for reading in readings]
+    elif DELIVERED in readings:
         key = experiment.primary.key
         pairs += combinations((key, DELIVERED, delivered_part(key)), 2)
-    return pairs + [
-        pair
-        for reading, covariates in adjusting.by_reading.items()
-        if reading in readings
-        for pair in covariances_for([reading], covariates)
-    ]
+    for reading, covariates in adjusting.by_reading.items():
+        if reading in readings:
+            base = bases.get(reading, N_UNITS if clustered else None)
+            of_it = [reading] if base is None else [reading, base]
+            pairs += covariances_for(of_it, covariates)
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,10 @@ def planned_covariates(
     Source: Li & Ding (2020), JRSS B 82(1).
     """
     own = () if metric.covariate is None else (metric.covariate,)
-    balanced = (
-        ()
-        if metric.kind == "ratio" or experiment.cluster
-        else tuple(
-            name
-            for name in experiment.assignment.balance
-            if name in features.columns and pd.api.types.is_numeric_dtype(features[name].dtype)
-        )
+    balanced = tuple(
+        name
+        for name in experiment.assignment.balance
+        if name in features.columns and pd.api.types.is_numeric_dtype(features[name].dtype)
     )
     return tuple(dict.fromkeys((*own, *experiment.analysis.covariates, *balanced)))
 
@@ -215,10 +212,8 @@ def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
 def _why_unadjusted(experiment: Experiment, metric: Metric, *, known: bool) -> str | None:
     if is_redrawn(experiment):
         return "waves are drawn anew, and customers are read by their totals in every arm"
-    if experiment.cluster is not None:
-        return "clusters were randomised, and adjustment by cluster is not available"
-    if metric.kind == "ratio":
-        return "a ratio is read without adjustment"
+    if metric.kind == "quantile":
+        return "a quantile is read without adjustment"
     return None if known else f"the customer table has no column {metric.covariate!r}"
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from uplift.analysis.columns import uncapped, winsorised
 from uplift.analysis.families import adjusted_p_values
-from uplift.analysis.readings import Method, Readings
+from uplift.analysis.readings import ADJUSTED, Method, Readings
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment, PlannedMetric
 from uplift.inference.bayes import Posterior, Prior, posterior
@@ -36,7 +36,8 @@ class EffectRow:
     role        primary · secondary · guardrail
     method      Welch · Lin (adjusted by covariates) · score (rare events) · skewness corrected (a
                 small control of a heavy-tailed metric) · post-stratified · ratio (delta method) ·
-                quantile (order statistics) · by cluster · by customer (waves drawn anew)
+                quantile (order statistics) · by cluster · by customer (waves drawn anew); with
+                covariates a ratio or clusters are "adjusted"
     estimate    what is reported; `unadjusted` is the plain difference beside it
     p_adjusted  Holm over the family; nan for guardrails and where nothing varies
     worst       guardrails: one-sided bound of the harm, in the metric's unit; else nan
@@ -180,7 +181,7 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
         treatment=treatment,
         unit=metric.unit,
         direction=metric.direction,
-        method=plain if constant and method == "Lin" else method,
+        method=plain if constant and method in ADJUSTED else method,
         estimate=unadjusted,
         unadjusted=unadjusted,
         p_adjusted=float("nan"),

@@ -82,7 +82,7 @@ class Prepared:
         columns = {**readings, **self.adjusting.columns}
         code = arm
         if self.cluster is not None:
-            columns, code = _totals(readings, arm, self.cluster)
+            columns, code = _totals(columns, arm, self.cluster)
         pairs = pairs_needed(experiment, list(readings), self.adjusting)
         names = experiment.arm_names
         randomised = np.bincount(code, minlength=len(names)).tolist()
@@ -90,7 +90,7 @@ class Prepared:
         counts = dict(zip(names, analysed, strict=True))
         return Readings(
             moments=dict(zip(names, moments_of(columns, code, len(names), pairs), strict=True)),
-            covariates={} if experiment.cluster is not None else self.adjusting.by_reading,
+            covariates=self.adjusting.by_reading,
             bases=bases_of(experiment),
             caps=caps,
             assigned=counts,

@@ -76,7 +76,7 @@ def read(
         segments=cells.segments,
         waves=cells.waves,
         customers=source.customers(experiment),
-        covariates={} if clustered else adjusting.by_reading,
+        covariates=adjusting.by_reading,
         bases=bases_of(experiment),
         caps=caps,
         assigned=counts_of(everyone[ARM], experiment),
@@ -138,12 +138,13 @@ class _Source:
     def cells(self, experiment: Experiment) -> Cells:
         """Moments by arm, stratum, wave and segment."""
         frame = pd.DataFrame({ARM: self.joined[ARM], **self.readings, **self.before})
-        names = [*self.readings, *self.before]
-        if experiment.cluster is not None:
-            return cluster_cells(experiment, frame, self.joined["cluster"], names, self.groups)
         adjusted = pd.DataFrame(dict(self.adjusting.columns), index=frame.index)
         frame = pd.concat([frame, adjusted], axis=1)
-        return unit_cells(experiment, frame, names, self.adjusting, self.groups)
+        names, adjusting = [*self.readings, *self.before], self.adjusting
+        if experiment.cluster is None:
+            return unit_cells(experiment, frame, names, adjusting, self.groups)
+        cluster = self.joined["cluster"]
+        return cluster_cells(experiment, frame, cluster, names, adjusting, self.groups)
 
     def customers(self, experiment: Experiment) -> Moments | None:
         """Moments of what is drawn in every wave anew; None where nothing is."""

@@ -18,9 +18,9 @@ from uplift.inference.influence import Extremes
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.poststratification import poststratified, poststratified_ratio
-from uplift.inference.proportions import score
+from uplift.inference.proportions import RARE_EVENTS, score
 from uplift.inference.quantiles import Quantile, quantile_difference
-from uplift.inference.ratios import ratio
+from uplift.inference.ratios import adjusted_ratio, ratio
 from uplift.inference.regression_adjustment import lin
 from uplift.inference.skewed_means import SkewedArm, check_skewness, common_shape
 from uplift.outcomes import SMALL_ARM
@@ -32,12 +32,14 @@ Method = Literal[
     "skewness corrected",
     "post-stratified",
     "by cluster",
+    "by cluster, adjusted",
     "by customer",
     "ratio",
+    "ratio, adjusted",
     "quantile",
 ]
 
-RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
+ADJUSTED = ("Lin", "by cluster, adjusted", "ratio, adjusted", "post-stratified")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +105,8 @@ class Readings:
             return "quantile"
         if self.customers is not None:
             return "by customer"
-        if self.clustered:
-            return "by cluster"
-        if reading in self.bases:
-            return "ratio"
+        if self.clustered or reading in self.bases:
+            return self._ratio_method(reading)
         arms = (self.moments[treatment], self.moments[CONTROL])
         if proportion and any(_rare(arm, reading) for arm in arms):
             return "score"
@@ -166,6 +166,15 @@ class Readings:
                 (in_arm(reading, arm), in_arm(base, arm)) for arm in (treatment, control)
             )
             return crossed(self.customers, treatment=first, control=second, confidence=level)
+        if method in ("by cluster, adjusted", "ratio, adjusted"):
+            return adjusted_ratio(
+                *arms,
+                numerator=reading,
+                denominator=self.bases.get(reading, N_UNITS),
+                covariates=self.covariates[reading],
+                population=self.population,
+                confidence=level,
+            )
         if method in ("by cluster", "ratio"):
             base = self.bases.get(reading, N_UNITS)
             if self.strata:
@@ -194,6 +203,14 @@ class Readings:
             population=self.population,
             confidence=level,
         )
+
+    def _ratio_method(self, reading: str) -> Method:
+        """With covariates where there are enough of what was randomised, and no strata."""
+        enough = min(cell.count for cell in self.moments.values()) >= SMALL_ARM
+        adjusted = bool(self.covariates.get(reading)) and enough and not self.strata
+        if self.clustered:
+            return "by cluster, adjusted" if adjusted else "by cluster"
+        return "ratio, adjusted" if adjusted else "ratio"
 
     def _shaped(self, reading: str, arm: str) -> SkewedArm:
         return SkewedArm.of(self.moments[arm], reading, third=self.thirds[reading][arm])

@@ -174,22 +174,37 @@ def inside(values: UIntArray, start: Fraction, end: Fraction) -> npt.NDArray[np.
 
 
 def takes_part(
-    units: Any, experiment: Experiment, *, n_threads: int | None = None
+    units: Any, experiment: Experiment, *, layer_ids: Any = None, n_threads: int | None = None
 ) -> npt.NDArray[np.bool_]:
     """Whether each unit is inside the experiment's part of its layer and its exposure share.
 
     Both have salts of their own, so a growing exposure share adds units and moves none between
     arms. Returns (n_units,).
+
+    units      ids that are randomised
+    layer_ids  ids by which the layer is drawn, where it names a column of its own (`layer: by`)
+
+    Errors: LAYER_IDS_MISSING, ID_MISSING, ID_NOT_TEXT.
     """
-    share = experiment.assignment.exposure_share
-    in_layer = in_its_layer(units, experiment, n_threads=n_threads)
+    share, layer = experiment.assignment.exposure_share, experiment.assignment.layer
+    if layer is not None and layer_ids is None and experiment.layer_by != experiment.cluster:
+        raise DefinitionError(
+            f"{experiment.id}: its layer {layer.name!r} is drawn by {layer.by}. Give those ids as "
+            "layer_ids, in the order of the units.",
+            code="LAYER_IDS_MISSING",
+        )
+    drawn_by = units if layer_ids is None else layer_ids
+    in_layer = in_its_layer(drawn_by, experiment, n_threads=n_threads)
     return in_layer & is_exposed(units, experiment, share=share, n_threads=n_threads)
 
 
 def in_its_layer(
     units: Any, experiment: Experiment, *, n_threads: int | None = None
 ) -> npt.NDArray[np.bool_]:
-    """Whether each unit is inside the experiment's part of its layer, if it has one. (n_units,)."""
+    """Whether each unit is inside the experiment's part of its layer, if it has one. (n_units,).
+
+    units  ids of `experiment.layer_by`; the units' own where that is None
+    """
     layer = experiment.assignment.layer
     if layer is None:
         return np.ones(len(units), dtype=np.bool_)

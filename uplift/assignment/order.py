@@ -6,8 +6,9 @@ Everything that keeps a customer from being contacted comes before the draw, so 
 control out as it keeps the treatments out, and the arms stay alike. A step that a definition or a
 list does not ask for removes nobody; it is logged all the same.
 
-A unit leaves alone: when one member of a household is suppressed, the others stay. Layer and
-exposure are drawn by what the experiment randomises, so they take a household whole.
+A unit leaves alone: when one member of a household is suppressed, the others stay. Exposure is
+drawn by what the experiment randomises, and so is the layer where it does not name something
+coarser, so they take a household whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -83,11 +84,12 @@ def select(
     """Apply the steps in their order.
 
     Errors: those of ids, ID_DUPLICATE, AUDIENCE_COLUMN, COLUMN_MISSING, EXCLUDED_MISSING,
-    EXCLUDED_ARMS, CONTACTS_MISSING, RAMP_DOWN, WEIGHTS_INVALID.
+    EXCLUDED_ARMS, LAYER_CUTS_CLUSTER, CONTACTS_MISSING, RAMP_DOWN, WEIGHTS_INVALID.
     """
     share = exposure_of(experiment, exposure_share)
     earlier = _earlier(experiment, lists.earlier)
-    table = distinct_customers(customers, cluster=experiment.cluster)
+    layer_by = experiment.layer_by if experiment.assignment.layer else None
+    table = distinct_customers(customers, cluster=experiment.cluster, layer_by=layer_by)
     steps = [Step("customers", len(table))]
     for name, asked, keep in _rules(experiment, lists, earlier, window, share):
         if asked:
@@ -117,18 +119,46 @@ def excluded_units(excluded: Any) -> pd.Series:
     return table[UNIT]
 
 
-def distinct_customers(customers: Any, *, cluster: str | None = None) -> pd.DataFrame:
+def distinct_customers(
+    customers: Any, *, cluster: str | None = None, layer_by: str | None = None
+) -> pd.DataFrame:
     """Customers with checked ids; rows that repeat another one whole are dropped.
 
-    cluster  column of the randomised cluster; its ids are checked as units' ids are
+    cluster   column of the randomised cluster; its ids are checked as units' ids are
+    layer_by  column whose ids say in which part of a layer a unit is; checked alike
     """
-    table = read_frame(customers, what="customers", require=[cluster] if cluster else [])
+    ids = [name for name in dict.fromkeys((cluster, layer_by)) if name]
+    table = read_frame(customers, what="customers", require=ids)
     if table[UNIT].duplicated().any():
         table = table.drop_duplicates(ignore_index=True)
         require_unique(table[UNIT], what="customers")
-    if cluster:
-        table[cluster] = clean_units(table[cluster], column=cluster, what="customers")
+    for name in ids:
+        table[name] = clean_units(table[name], column=name, what="customers")
     return table
+
+
+def inside_layer(customers: pd.DataFrame, experiment: Experiment) -> Mask:
+    """Whether each customer is in the experiment's part of its layer. Returns (n_customers,).
+
+    Errors: COLUMN_MISSING, those of ids, LAYER_CUTS_CLUSTER (a cluster is in several parts).
+    """
+    by, what = experiment.layer_by, "customers"
+    if by is None:
+        return in_its_layer(customers[UNIT], experiment)
+    table = read_frame(customers, what=what, require=[by], unit=None)
+    ids = clean_units(table[by], column=by, what=what)
+    if experiment.cluster is not None and experiment.cluster != by:
+        pairs = pd.DataFrame({"cluster": table[experiment.cluster], "by": ids}).drop_duplicates()
+        cut = int(pairs["cluster"].duplicated().sum())
+        if cut:
+            raise DataError(
+                f"{what}: {cut} {experiment.cluster}(s) have members of several {by}s, so that a "
+                f"layer drawn by {by} would cut them apart. Draw it by {experiment.cluster}.",
+                code="LAYER_CUTS_CLUSTER",
+                column=by,
+                count=cut,
+            )
+    return in_its_layer(ids, experiment)
 
 
 def exposure_of(experiment: Experiment, given: Fraction | float | str | None) -> Fraction:
@@ -187,7 +217,7 @@ def _rules(
     yield (
         "in the layer",
         plan.layer is not None,
-        lambda table: in_its_layer(table[drawn_id], experiment),
+        lambda table: inside_layer(table, experiment),
     )
     yield (
         "below the caps",

@@ -116,15 +116,23 @@ def arm_sql(
 
 
 def takes_part_sql(
-    experiment: Experiment, *, dialect: Dialect = "duckdb", column: str = "unit"
+    experiment: Experiment,
+    *,
+    dialect: Dialect = "duckdb",
+    column: str = "unit",
+    layer_column: str | None = None,
 ) -> str:
-    """Expression that says whether a unit is in the experiment's layer part and exposure share."""
+    """Expression that says whether a unit is in the experiment's layer part and exposure share.
+
+    layer_column  holds the id by which the layer is drawn; when not given, the column that the
+                  layer names (`layer: by`), else `column`
+    """
     plan, syntax = experiment.assignment, _syntax(dialect)
     conditions: list[str] = []
     if plan.layer is not None:
-        conditions += _inside(
-            draw_salt(experiment, "layer"), column, syntax, (plan.layer.start, plan.layer.end)
-        )
+        drawn_by = layer_column or plan.layer.by or column
+        part = (plan.layer.start, plan.layer.end)
+        conditions += _inside(draw_salt(experiment, "layer"), drawn_by, syntax, part)
     if plan.exposure_share < 1:
         salt = draw_salt(experiment, "eligibility")
         conditions += _inside(salt, column, syntax, (Fraction(0), plan.exposure_share))

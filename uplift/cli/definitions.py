@@ -160,6 +160,10 @@ def adopt(
     sent: Annotated[
         Path | None, typer.Option(help="Contacts made already: a table with `unit`.")
     ] = None,
+    despite: Annotated[
+        str | None,
+        typer.Option(help="Why it is taken over although a check fails: no verdict from then on."),
+    ] = None,
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
@@ -169,9 +173,9 @@ def adopt(
     Example: `uplift adopt spring_voucher assignment.csv customers.parquet --sent log.csv`
     """
     campaign = campaign_of(name, root, who=who)
-    report = campaign.adopt(assigned, customers, sent=sent)
+    report = campaign.adopt(assigned, customers, sent=sent, despite=despite)
     show(report, as_json=as_json, wrote=(campaign.path("assign"),))
-    return verdict(report.checks)
+    return 0 if despite is not None else verdict(report.checks)
 
 
 @app.command()

@@ -53,7 +53,7 @@ def size(
     --profit-std-dev 0.3`
     """
     from uplift.errors import DefinitionError
-    from uplift.sizing.universal import ProgrammePrior
+    from uplift.sizing.programme_prior import ProgrammePrior
 
     if (profit is None) != (profit_std_dev is None):
         raise DefinitionError(

@@ -67,7 +67,10 @@ def design(
     name: Name,
     history: Annotated[Path | None, typer.Option(help="Customers with pre-period columns.")] = None,
     n_units: Annotated[int | None, typer.Option(help="Eligible units, without history.")] = None,
-    power: Annotated[float, typer.Option(help="Wanted chance of proving what is there.")] = 0.8,
+    power: Annotated[
+        float | None,
+        typer.Option(help="Wanted chance of proving what is there; the definition's by default."),
+    ] = None,
     inflow_per_day: Annotated[
         float | None, typer.Option(help="Eligible customers who enter a trigger each day.")
     ] = None,

@@ -3,19 +3,20 @@
 Derived from the published lists; whoever was withdrawn since is not in it.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from uplift.experiment import Experiment
+from uplift.export import files
 from uplift.export.folder import read_list
 from uplift.export.job import channel_in
 from uplift.export.suppression import ALL_CHANNELS
 from uplift.export.wave import NO_CHANNEL
-from uplift.frames import UNIT, write_parquet
+from uplift.frames import UNIT, rows_by_id, write_parquet
 from uplift.registry.exports import Batch
 
 CONTACTS = "contacts.parquet"
@@ -41,19 +42,29 @@ def write_contacts(
 def _contacts_of(
     experiment: Experiment, folder: Path, batch: Batch, withdrawn: Sequence[tuple[str, str]]
 ) -> pd.DataFrame:
-    text = read_list(folder, batch).decode()
-    reader = csv.DictReader(io.StringIO(text, newline=""))
     own = channel_in(batch)
-    out = {
-        unit for unit, channel in withdrawn if channel in (ALL_CHANNELS, own) or own == NO_CHANNEL
-    }
-    rows = [row for row in reader if row[UNIT] not in out]
+    out = [u for u, channel in withdrawn if channel in (ALL_CHANNELS, own) or own == NO_CHANNEL]
+    table = _texts(read_list(folder, batch))
+    gone = rows_by_id(table[UNIT], among=pd.Series(out, dtype="str")) >= 0
+    table = table[~gone].reset_index(drop=True)
     costs = {arm.name: arm.contact_cost for arm in experiment.arms}
     sent_at = pd.Timestamp(experiment.schedule.window(batch.wave).opens_at).as_unit("us")
-    table = pd.DataFrame(
-        {name: pd.Series([row.get(name, PLANNED) for row in rows], dtype="str") for name in TEXTS}
-    )
-    table["status"] = pd.Series([PLANNED] * len(rows), dtype="str")
-    table["sent_at"] = pd.Series([sent_at] * len(rows), dtype="datetime64[us, UTC]")
-    table["cost"] = pd.Series([costs[row["arm"]] for row in rows], dtype="float64")
+    table["status"] = pd.Series([PLANNED] * len(table), dtype="str")
+    table["sent_at"] = pd.Series([sent_at] * len(table), dtype="datetime64[us, UTC]")
+    table["cost"] = table["arm"].map(costs).astype("float64")
     return table[list(COLUMNS)]
+
+
+def _texts(content: bytes) -> pd.DataFrame:
+    """The columns of a list that a contact has, as text."""
+    names = [name for name in TEXTS if name in files.HEADER]
+    read = pyarrow.csv.read_csv(
+        pa.BufferReader(content),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=names,
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=False,
+        ),
+    )
+    return pd.DataFrame(read.to_pandas()).astype("str")

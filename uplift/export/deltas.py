@@ -61,7 +61,7 @@ def _delta_of(job: Job, ledger: ExportLedger, gate: Gate, batch: Batch) -> tuple
     made, content = _delta_files(job, gate, batch, len(deltas) + 1, [unit for unit, _ in due])
     delta = replace(made, fencing=ledger.fence(batch.wave, job.options.lease), at=ledger.now())
     stage(job.folder, delta, content)
-    ledger.add_batch(delta, units=())
+    ledger.add_batch(delta)
     on_list = set(ledger.units_of(batch))
     others = [row for row in gate.new_withdrawals() if row[0] not in on_list]
     ledger.add_withdrawals(delta, [*due, *others])

@@ -11,8 +11,10 @@ Source of the tree: Laurie, Langley & Käsper (2013), RFC 6962, section 2.1.
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
+from itertools import compress
 from typing import Any
 
 import pandas as pd
@@ -25,6 +27,7 @@ from uplift.table import canonical_json
 FORMAT = "uplift-export/1"
 HEADER = ("unit", "arm", "offer", "channel", "campaign", "wave")
 DELTA_HEADER = ("unit", "channel", "campaign", "wave")
+QUOTED = re.compile(r'[",\r\n]')  # what makes a CSV writer quote a text
 PROOF, VERIFIER, MANIFEST = "units.csv", "verify_export.py", "manifest.json"
 
 
@@ -40,18 +43,14 @@ def list_bytes(wave: Wave, channel: str, sent: pd.Series, extra: pd.DataFrame | 
     extra  further columns, in the order of the assignment
     """
     offers = {arm.name: arm.offer or "" for arm in wave.experiment.treatments}
-    chosen = wave.assigned[sent.to_numpy()]
-    fixed = (channel, wave.experiment.id, wave.name)
-    rows: Iterable[Sequence[Any]] = (
-        (unit, arm, offers[arm], *fixed)
-        for unit, arm in zip(chosen[UNIT], chosen["arm"], strict=True)
-    )
-    header: tuple[str, ...] = HEADER
-    if extra is not None:
-        header = (*HEADER, *extra.columns)
-        more = extra[sent.to_numpy()].itertuples(index=False, name=None)
-        rows = ((*row, *values) for row, values in zip(rows, more, strict=True))
-    return csv_bytes(header, rows)
+    chosen = sent.tolist()
+    units, arms = list(compress(wave.ids, chosen)), list(compress(wave.arms, chosen))
+    fixed = [[text] * len(units) for text in (channel, wave.experiment.id, wave.name)]
+    columns: list[list[Any]] = [units, arms, [offers[arm] for arm in arms], *fixed]
+    if extra is None:
+        return csv_of_texts(HEADER, columns)
+    columns += [extra.loc[sent.to_numpy(), name].tolist() for name in extra.columns]
+    return csv_bytes((*HEADER, *extra.columns), zip(*columns, strict=True))
 
 
 def delta_bytes(units: Sequence[str], *, channel: str, campaign: str, wave: str) -> bytes:
@@ -60,13 +59,15 @@ def delta_bytes(units: Sequence[str], *, channel: str, campaign: str, wave: str)
     return csv_bytes(DELTA_HEADER, ((unit, *fixed) for unit in units))
 
 
-def proof_bytes(wave: Wave, fates: pd.Series, *, batch: str) -> bytes:
-    """What became of each assigned and each held-out unit, by hash: `hash,arm,fate`."""
-    hashes = unit_hashes(wave.units, batch=batch)
-    rows = list(zip(hashes, wave.assigned["arm"], fates, strict=True))
+def proof_bytes(wave: Wave, fates: Sequence[str], *, hashes: Sequence[str], batch: str) -> bytes:
+    """What became of each assigned and each held-out unit, by hash: `hash,arm,fate`.
+
+    hashes  of the assigned units
+    """
+    rows = list(map("{},{},{}\n".format, hashes, wave.arms, fates))
     others = wave.held_out[rows_by_id(wave.held_out, among=wave.units) < 0]
-    rows += [(value, "", "held_out") for value in unit_hashes(others, batch=batch)]
-    return csv_bytes(("hash", "arm", "fate"), sorted(rows))
+    rows += [f"{value},,held_out\n" for value in unit_hashes(others.tolist(), batch=batch)]
+    return "".join(["hash,arm,fate\n", *sorted(rows)]).encode()
 
 
 def unit_hashes(units: Iterable[str], *, batch: str) -> list[str]:
@@ -87,17 +88,6 @@ def merkle_root(hashes: Iterable[str]) -> str:
         ]
         level = nodes + level[len(nodes) * 2 :]
     return level[0].hex()
-
-
-def assignment_digest(wave: Wave) -> str:
-    """SHA-256 over the lines `unit <tab> arm`, sorted by unit."""
-    lines = zip(wave.units, wave.assigned["arm"], strict=True)
-    return hashlib.sha256("".join(f"{unit}\t{arm}\n" for unit, arm in lines).encode()).hexdigest()
-
-
-def units_digest(units: Iterable[str]) -> str:
-    """SHA-256 over one id per line, sorted."""
-    return hashlib.sha256("".join(f"{unit}\n" for unit in sorted(units)).encode()).hexdigest()
 
 
 def verifier_bytes() -> bytes:
@@ -127,6 +117,8 @@ def sha256(content: bytes) -> str:
 
 def rows_of(content: bytes) -> int:
     """Rows of a CSV file, without its header."""
+    if b'"' not in content:
+        return content.count(b"\n") - 1
     return sum(1 for _ in csv.reader(io.StringIO(content.decode(), newline=""))) - 1
 
 
@@ -143,6 +135,14 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     writer.writerow(header)
     writer.writerows(rows)
     return text.getvalue().encode()
+
+
+def csv_of_texts(header: Sequence[str], columns: Sequence[Sequence[str]]) -> bytes:
+    """`csv_bytes` of whole columns of texts: the same bytes, sooner where nothing is quoted."""
+    if any(QUOTED.search("".join(texts)) for texts in columns):
+        return csv_bytes(header, zip(*columns, strict=True))
+    lines = map(",".join, zip(*columns, strict=True))
+    return ("\n".join([",".join(header), *lines]) + "\n").encode()
 
 
 def extra_columns(
@@ -196,6 +196,7 @@ def _written(values: pd.Series, *, as_text: bool) -> pd.Series:
     if not is_text:
         return values.astype(object).where(values.notna(), "")
     text = values.astype("str").where(values.notna(), "")
+    text = text.str.replace("\r\n?", "\n", regex=True)  # a lone \r ends a line and is not quoted
     return text.where(~text.str.contains(FORMULA_START, regex=True), "'" + text)
 
 

@@ -121,17 +121,27 @@ def read_list(root: Path, batch: Batch) -> bytes:
     return _read_whole(folder, f"{read_manifest(folder)['channel']}.csv")
 
 
-def read_assigned(root: Path, batch: Batch) -> tuple[str, dict[str, str]]:
-    """Of which assignment a list was made: its digest, and the arm by each unit's hash.
+def assigned_digest(root: Path, batch: Batch) -> str:
+    """Of which assignment a list was made. Errors: EXPORT_MISSING, FILE_CHECKSUM."""
+    folder = _written(root, batch)
+    _read_whole(folder, PROOF)
+    return str(read_manifest(folder)["assignment_sha256"])
+
+
+def read_assigned(root: Path, batch: Batch) -> dict[str, str]:
+    """The arm by each unit's hash, in the assignment that a list was made of.
 
     Errors: EXPORT_MISSING, FILE_CHECKSUM.
     """
-    folder = staging_of(root, batch)
-    folder = folder if folder.exists() else require_published(root, batch)
-    text = _read_whole(folder, PROOF).decode()
+    text = _read_whole(_written(root, batch), PROOF).decode()
     rows = csv.DictReader(io.StringIO(text, newline=""))
-    arms = {row["hash"]: row["arm"] for row in rows if row["arm"]}
-    return read_manifest(folder)["assignment_sha256"], arms
+    return {row["hash"]: row["arm"] for row in rows if row["arm"]}
+
+
+def _written(root: Path, batch: Batch) -> Path:
+    """The folder of a batch, whether or not it has its name yet."""
+    staging = staging_of(root, batch)
+    return staging if staging.exists() else require_published(root, batch)
 
 
 def _read_whole(folder: Path, name: str) -> bytes:

@@ -47,8 +47,9 @@ class Gate:
 
     def new_withdrawals(self) -> list[tuple[str, str]]:
         """Opt-outs of assigned units that the ledger does not have yet, sorted."""
-        units = self.units.iloc[self.matches["place"]]
-        return sorted(set(zip(units, self.matches["channel"], strict=True)) - set(self.withdrawn))
+        units = self.units.iloc[self.matches["place"]].tolist()
+        found = zip(units, self.matches["channel"].tolist(), strict=True)
+        return sorted(set(found) - set(self.withdrawn))
 
     def opted_out(self, units: pd.Series, channel: str) -> list[tuple[str, str]]:
         """Those of the units that refuse a channel, and whether all channels (""), by unit."""
@@ -60,7 +61,9 @@ class Gate:
         before = {u: c for u, c in sorted(self.withdrawn, reverse=True) if c in ("", asked)}
         return [
             (unit, ALL_CHANNELS if all_of or not asked else before.get(unit, channel))
-            for unit, out, all_of in zip(units, now, all_now, strict=True)
+            for unit, out, all_of in zip(
+                units.tolist(), now.tolist(), all_now.tolist(), strict=True
+            )
             if out or unit in before
         ]
 
@@ -84,15 +87,25 @@ class GateRules:
     max_age_hours: float = MAX_AGE_HOURS
 
 
-def open_gate(ledger: ExportLedger, units: pd.Series, rules: GateRules) -> Gate:
+def open_gate(
+    ledger: ExportLedger, units: pd.Series, rules: GateRules, *, seen: Gate | None = None
+) -> Gate:
     """Read the suppression list now, in the transaction that will write the ledger.
+
+    seen  the gate as it was before the transaction: the list is read again all the same, and what
+          follows from it is taken over when its bytes have not changed
 
     Errors: SUPPRESSION_STALE, SUPPRESSION_NO_MATCH, SUPPRESSION_KEY_MISSING, CSV_MALFORMED.
     """
     found = read_suppression(
-        rules.suppression, as_of=rules.as_of, max_age_hours=rules.max_age_hours
+        rules.suppression,
+        as_of=rules.as_of,
+        max_age_hours=rules.max_age_hours,
+        seen=None if seen is None else seen.suppression,
     )
-    gate = Gate(found, units, found.matches(units), ledger.withdrawn())
+    same = seen is not None and found is seen.suppression and units is seen.units
+    matches = seen.matches if seen is not None and same else found.matches(units)
+    gate = Gate(found, units, matches, ledger.withdrawn())
     runs = [
         Run(
             row.payload["suppression"]["matched"],

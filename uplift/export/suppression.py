@@ -116,14 +116,17 @@ def suppression_of(table: Any, *, generated_at: datetime) -> Suppression:
     return _checked(frame, generated_at=generated_at, sha256=digest)
 
 
-def read_suppression(source: Any, *, as_of: datetime, max_age_hours: float) -> Suppression:
+def read_suppression(
+    source: Any, *, as_of: datetime, max_age_hours: float, seen: Suppression | None = None
+) -> Suppression:
     """The suppression list, if it can be trusted at `as_of`.
 
     source  path of a CSV or parquet file, or `suppression_of(table, generated_at=…)`
+    seen    what was read from it shortly before: taken again when its bytes are still the same
     Errors: SUPPRESSION_STALE when it is missing, empty, too old, cut short or of an unknown form;
     those of ids (ID_MISSING, …).
     """
-    found = source if isinstance(source, Suppression) else _read(source)
+    found = source if isinstance(source, Suppression) else _read(source, seen)
     if found.n_rows == 0:
         raise _stale("is empty", "An empty list is more often a failed export than nobody's wish")
     age = as_of - found.generated_at
@@ -140,7 +143,7 @@ def read_suppression(source: Any, *, as_of: datetime, max_age_hours: float) -> S
     return found
 
 
-def _read(source: Any) -> Suppression:
+def _read(source: Any, seen: Suppression | None) -> Suppression:
     if not isinstance(source, str | Path):
         raise _stale(
             "is missing" if source is None else "says nothing of its age",
@@ -151,6 +154,9 @@ def _read(source: Any) -> Suppression:
         content = path.read_bytes()
     except OSError as error:
         raise _stale(f"cannot be read ({error.strerror})", f"Expected at {path}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if seen is not None and seen.sha256 == digest:
+        return seen
     read = _parquet if path.suffix == ".parquet" else _csv
     frame, said = read(content)
     if "generated_at" not in said:
@@ -162,7 +168,6 @@ def _read(source: Any) -> Suppression:
         raise _stale(
             f"promises {said['rows']} rows and has {len(frame)}", "It was cut short or added to"
         )
-    digest = hashlib.sha256(content).hexdigest()
     return _checked(frame, generated_at=_moment(said["generated_at"]), sha256=digest)
 
 

@@ -1,6 +1,8 @@
 """Which units of an assignment a wave sends to, and why the others are left out."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,10 +35,32 @@ class Wave:
     assigned: pd.DataFrame
     held_out: pd.Series
 
-    @property
+    @cached_property
     def units(self) -> pd.Series:
         """The assigned ids."""
         return self.assigned[UNIT]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The assigned ids, as plain text."""
+        return list(map(str, self.units.tolist()))
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """The arm of each."""
+        return list(map(str, self.assigned["arm"].tolist()))
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 over the lines `unit <tab> arm`, sorted by unit."""
+        lines = map("{}\t{}\n".format, self.ids, self.arms)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def held_out_sha256(self) -> str:
+        """SHA-256 over the held-out ids, one a line, sorted."""
+        lines = (f"{unit}\n" for unit in sorted(self.held_out.tolist()))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def fates(
         self, channel: str, *, matches: pd.DataFrame, withdrawn: list[tuple[str, str]]

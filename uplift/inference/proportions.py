@@ -18,6 +18,8 @@ from uplift.errors import DataError
 from uplift.inference.means import Estimate, welch
 from uplift.inference.moments import Moments
 
+RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
+
 
 def score(
     treatment: Moments, control: Moments, *, column: str, confidence: float = 0.95

@@ -1,9 +1,9 @@
 """Intervals of a mean that few customers make: skewness corrected, for a small control.
 
-With 5 % of units in a control of 2,000, 1 % buyers and lognormal baskets, Welch's interval at 95 %
+With a control of 2,000 (5 % of units), 1 % buyers and lognormal baskets, Welch's interval at 95 %
 calls a useless campaign "better" 11 times in 100 instead of 2.5: when the control happens to have
-few large orders, its mean and its standard error are both too small. Three remedies, simplest
-first:
+few large orders, its mean and its standard error are both too small. Three
+remedies, simplest first:
 
 - equal arms: the skewness cancels, take Welch;
 - `own_shape`: Hall's transformation with each arm's own variance and third moment; it halves the

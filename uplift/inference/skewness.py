@@ -284,6 +284,10 @@ def _kept_inside(base: float, change: float) -> float:
     """A probability `base + change`, bent so that it approaches 0 or 1 and never passes it."""
     if change < 0:
         room = base / 2
-        return base + change if -change <= room else room * math.exp((change + room) / room)
+        if -change <= room or room == 0:
+            return max(base + change, 0.0)
+        return room * math.exp((change + room) / room)
     room = (1 - base) / 2
-    return base + change if change <= room else 1 - room * math.exp((room - change) / room)
+    if change <= room or room == 0:
+        return min(base + change, 1.0)
+    return 1 - room * math.exp((room - change) / room)

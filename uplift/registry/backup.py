@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 from uplift.checks import blocked_by
 from uplift.errors import DataError, StateError
 from uplift.files import file_digest, whole_file
-from uplift.registry.contents import CHUNK_ROWS
+from uplift.registry.bulk import CHUNK_ROWS
 from uplift.registry.database import Database
 from uplift.registry.failing import fail_point
 from uplift.registry.schema import version_of

@@ -6,21 +6,27 @@ A row more, less or different gives another total, whatever the order (the incre
 Bellare & Micciancio, 1997, Eurocrypt). So `check_contents` finds rows that were not written here.
 """
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, RowMapping, Table, func, select
+from sqlalchemy import Connection, RowMapping, Table, func, select
 
 from uplift.checks import Check
 from uplift.errors import DataError, StateError
+from uplift.registry.bulk import (
+    CHUNK_ROWS,
+    ReadyRows,
+    Same,
+    Values,
+    complete_row,
+    ready_rows,
+    total_of,
+    write_rows,
+)
 from uplift.registry.tables import contents, metadata
 
 MODULUS = 2**256
-INT_LIMIT = 2**63  # whole numbers are kept in 64 bits with sign, on both engines
-CHUNK_ROWS = 10_000  # rows written by one statement: memory stays bounded
 # compared with the trail's end; refused when unknown; the digests themselves
 NOT_COUNTED = frozenset({"audit_head", "schema_version", "contents"})
 
@@ -38,14 +44,22 @@ def insert_rows(connection: Connection, table: Table, rows: Iterable[Row]) -> in
 
     Errors: VALUE_RANGE (before anything is written), ROW_REFUSED for a key that is there already.
     """
-    n_rows = total = 0
-    complete = (complete_row(table, row) for row in rows)
-    while chunk := list(itertools.islice(complete, CHUNK_ROWS)):
-        connection.execute(table.insert(), chunk)
-        n_rows += len(chunk)
-        total += sum(digest_of(table, row) for row in chunk)
-    _count(connection, table, n_rows, total)
+    n_rows, given = 0, iter(rows)
+    while chunk := list(itertools.islice(given, CHUNK_ROWS)):
+        names = dict.fromkeys(name for row in chunk for name in row)
+        columns = {str(name): [row.get(name) for row in chunk] for name in names}
+        n_rows += insert_ready(connection, ready_rows(table, len(chunk), columns))
     return n_rows
+
+
+def insert_ready(connection: Connection, rows: ReadyRows) -> int:
+    """Add rows that were made ready before the transaction; gives how many.
+
+    Errors: ROW_REFUSED for a key that is there already.
+    """
+    write_rows(connection, rows)
+    _count(connection, rows.table, rows.n_rows, rows.total)
+    return rows.n_rows
 
 
 def update_row(connection: Connection, table: Table, key: Row, values: Row) -> None:
@@ -68,12 +82,13 @@ def update_rows(connection: Connection, table: Table, where: Row, values: Row) -
 
     Errors: VALUE_RANGE, ROW_REFUSED where the table's triggers forbid it.
     """
-    rows = connection.execute(select(table).where(*_is(table, where))).mappings().all()
+    rows = connection.execute(select(table).where(*_is(table, where))).all()
     if rows:
-        moved = sum(
-            digest_of(table, complete_row(table, {**row, **values})) - digest_of(table, row)
-            for row in rows
-        )
+        columns = list(zip(*rows, strict=True))
+        old: dict[str, Values] = dict(zip(table.columns.keys(), columns, strict=True))
+        new = {**old, **{str(name): Same(value) for name, value in values.items()}}
+        moved = ready_rows(table, len(rows), new).total
+        moved -= total_of(table, columns, len(rows))
         connection.execute(table.update().values(**values).where(*_is(table, where)))
         _count(connection, table, 0, moved)
     return len(rows)
@@ -92,33 +107,6 @@ def find_row(connection: Connection, table: Table, key: Row) -> RowMapping | Non
     """The row with this primary key, if there is one."""
     query = select(table).where(*_is(table, key))
     return connection.execute(query).mappings().one_or_none()
-
-
-def complete_row(table: Table, values: Row) -> dict[str, Any]:
-    """A value for every column, of the column's type and range. Errors: VALUE_RANGE."""
-    for name in values:
-        if name not in table.columns:
-            raise _refused(table, str(name), "is not a column")
-    row = {column.name: values.get(column.name) for column in table.columns}
-    for column in table.columns:
-        require_storable(table, column, row[column.name])
-    return row
-
-
-def require_storable(table: Table, column: "Column[Any]", value: Any) -> None:
-    """Refuse what one of the engines could not keep as it is. Errors: VALUE_RANGE."""
-    if value is None:
-        if not column.nullable:
-            raise _refused(table, column.name, "needs a value")
-    elif isinstance(column.type, Integer):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise _refused(table, column.name, f"is a whole number, got {value!r:.40}")
-        if not -INT_LIMIT <= value < INT_LIMIT:
-            raise _refused(table, column.name, f"holds whole numbers of 64 bits, got {value}")
-    elif not isinstance(value, str):
-        raise _refused(table, column.name, f"is text, got {value!r:.40}")
-    elif "\0" in value or not _is_unicode(value):
-        raise _refused(table, column.name, "holds text without NUL or half characters")
 
 
 def check_contents(connection: Connection) -> tuple[Check, ...]:
@@ -140,17 +128,11 @@ def count_again(connection: Connection) -> None:
 
 def digest_of(table: Table, row: Row) -> int:
     """SHA-256 of a row, as a number."""
-    values = [table.name, *(row[column.name] for column in table.columns)]
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return total_of(table, [Same(row[column.name]) for column in table.columns], 1)
 
 
 def _is(table: Table, key: Row) -> list[Any]:
     return [table.columns[name] == value for name, value in key.items()]
-
-
-def _is_unicode(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _count(connection: Connection, table: Table, n_rows: int, total: int) -> None:
@@ -172,8 +154,9 @@ def _count(connection: Connection, table: Table, n_rows: int, total: int) -> Non
 def _sum(connection: Connection, table: Table) -> tuple[int, int]:
     """How many rows a table has, and the sum of their digests."""
     n_rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
-    rows = connection.execute(select(table).execution_options(yield_per=CHUNK_ROWS)).mappings()
-    return n_rows, sum(digest_of(table, row) for row in rows) % MODULUS
+    found = connection.execute(select(table).execution_options(yield_per=CHUNK_ROWS)).partitions()
+    total = sum(total_of(table, list(zip(*rows, strict=True)), len(rows)) for rows in found)
+    return n_rows, total % MODULUS
 
 
 def _check_table(connection: Connection, table: Table, head: Row | None) -> Check:
@@ -192,10 +175,4 @@ def _changed(name: str, found: object, written: object) -> Check:
         remedy=f"Rows of {name} were edited, removed or added outside the registry. Restore a "
         "backup.",
         code="CONTENTS_CHANGED",
-    )
-
-
-def _refused(table: Table, column: str, why: str) -> DataError:
-    return DataError(
-        f"{table.name}: {column} {why}. Nothing was written.", code="VALUE_RANGE", column=column
     )

@@ -8,7 +8,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,8 @@ from sqlalchemy import Connection, select
 
 from uplift.errors import StateError
 from uplift.registry.artefacts import artefact_of
-from uplift.registry.contents import find_row, insert_rows, put_row, update_row
+from uplift.registry.bulk import ReadyRows, Same, Values, ready_rows
+from uplift.registry.contents import find_row, insert_ready, insert_rows, put_row, update_row
 from uplift.registry.refusals import repeated
 from uplift.registry.registry import Registry, _user
 from uplift.registry.rows import Entry, entry_of
@@ -93,8 +94,7 @@ class ExportLedger:
 
     def runs(self) -> tuple[AuditRow, ...]:
         """Exports of all experiments, oldest first, as the trail tells them."""
-        rows = read_trail(self._connection)
-        return tuple(row for row in rows if row.action in (EXPORT, WITHDRAW))
+        return read_trail(self._connection, actions=(EXPORT, WITHDRAW))
 
     def fence(self, wave: str, lease: Lease | None) -> int:
         """The fencing number under which this transaction writes.
@@ -111,22 +111,25 @@ class ExportLedger:
         now = self._registry._now()
         return _take(self._connection, name, f"export:{uuid.uuid4().hex}", now, now).fencing
 
-    def add_batch(self, batch: Batch, *, units: Iterable[str]) -> None:
-        """A list and its lines. Errors: ROW_REFUSED for a unit that the wave already has."""
+    def add_batch(self, batch: Batch, lines: ReadyRows | None = None) -> None:
+        """A list and its lines (`ready_lines`); a delta has none.
+
+        Errors: ROW_REFUSED for a unit that the wave already has.
+        """
         insert_rows(self._connection, export_batches, [vars(batch)])
-        shared = {
-            "experiment": batch.experiment,
-            "wave": batch.wave,
-            "channel": batch.channel.split("-")[0],
-            "batch": batch.id,
-        }
-        insert_rows(self._connection, export_lines, ({**shared, "unit": unit} for unit in units))
+        if lines is not None:
+            insert_ready(self._connection, lines)
 
     def add_withdrawals(self, batch: Batch, rows: Iterable[tuple[str, str]]) -> None:
         """Units that opted out, with the channel they opted out of ("" is all)."""
-        shared = {"experiment": batch.experiment, "batch": batch.id}
-        found = ({**shared, "unit": unit, "channel": channel} for unit, channel in rows)
-        insert_rows(self._connection, withdrawals, found)
+        found = list(rows)
+        values: dict[str, Values] = {
+            "experiment": Same(batch.experiment),
+            "batch": Same(batch.id),
+            "unit": [unit for unit, _ in found],
+            "channel": [channel for _, channel in found],
+        }
+        insert_ready(self._connection, ready_rows(withdrawals, len(found), values))
 
     def write_trail(self, action: str, payload: Payload, *, who: str | None, why: str) -> None:
         """The audit row of what was decided; the first export makes the experiment live."""
@@ -153,6 +156,25 @@ class ExportLedger:
     def now(self) -> str:
         """The time of the registry's clock."""
         return self._registry._now()
+
+
+def ready_lines(batch: Batch, units: Sequence[str]) -> ReadyRows:
+    """The lines of a list, made ready before its transaction. Errors: VALUE_RANGE."""
+    values: dict[str, Values] = {
+        "experiment": Same(batch.experiment),
+        "wave": Same(batch.wave),
+        "channel": Same(batch.channel.split("-")[0]),
+        "batch": Same(batch.id),
+        "unit": units,
+    }
+    return ready_rows(export_lines, len(units), values)
+
+
+@contextlib.contextmanager
+def read_ledger(registry: Registry, experiment_id: str) -> Iterator[ExportLedger]:
+    """The ledger as it is now, to be read only. Errors: EXPERIMENT_UNKNOWN."""
+    with registry._database.read() as connection:
+        yield ExportLedger(registry, connection, experiment_id)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from uplift.errors import DataError, DefinitionError, StateError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, clean_units, read_frame, rows_by_id
 from uplift.registry.artefacts import Artefact, artefact_of
-from uplift.registry.contents import insert_rows, update_rows
+from uplift.registry.bulk import ReadyRows, Same, Values, ready_rows
+from uplift.registry.contents import insert_ready, update_rows
 from uplift.registry.failing import fail_point
 from uplift.registry.refusals import repeated
 from uplift.registry.rows import artefacts_in, entry_of
@@ -44,7 +46,7 @@ class NewCohort:
     units: tuple[str, ...]
     draw: Path
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Digest of the members, whatever their order."""
         return members_digest(self.units)
@@ -73,6 +75,7 @@ def rotate(
     """
     experiment = rotating(registry, programme)
     files = tuple(artefact_of(registry.root, f"cohort_{c.number}", c.draw) for c in cohorts)
+    ready = [_rows(programme, cohort, at) for cohort in cohorts]
     with registry._database.write(ROTATE) as connection:
         entry = entry_of(connection, programme)
         if position(entry.state) < position("sealed"):
@@ -86,8 +89,8 @@ def rotate(
         n_released = _release(connection, programme, release, at)
         _check_free(connection, experiment, cohorts, at)
         fail_point(f"{ROTATE}:half")
-        for cohort in cohorts:
-            insert_rows(connection, control_members, _rows(programme, cohort, at))
+        for rows in ready:
+            insert_ready(connection, rows)
         for file in files:
             registry._store(connection, programme, file, fixed_by=entry.state)
         payload = _payload(cohorts, files, release=release, n_released=n_released, at=at)
@@ -209,10 +212,12 @@ def check_memberships(connection: Connection, rows: Sequence[AuditRow]) -> Check
 def _found(connection: Connection) -> dict[tuple[str, str], list[tuple[str, str, str | None]]]:
     """Digest, start and end of each cohort; several where the rows of one cohort differ."""
     units: dict[tuple[str, str], dict[tuple[str, str | None], list[str]]] = {}
-    query = select(control_members).where(control_members.c.programme.in_(select(experiments.c.id)))
-    for row in connection.execute(query).mappings():
-        times = units.setdefault((row["programme"], row["cohort"]), {})
-        times.setdefault((row["from_at"], row["until_at"]), []).append(row["unit"])
+    names = ("programme", "cohort", "from_at", "until_at", "unit")
+    query = select(*(control_members.c[name] for name in names))
+    query = query.where(control_members.c.programme.in_(select(experiments.c.id)))
+    for programme, number, start, end, unit in connection.execute(query):
+        times = units.setdefault((programme, number), {})
+        times.setdefault((start, end), []).append(unit)
     return {
         key: [(members_digest(ids), start, end) for (start, end), ids in times.items()]
         for key, times in units.items()
@@ -306,12 +311,14 @@ def _check_free(
         )
 
 
-def _rows(programme: str, cohort: NewCohort, at: datetime) -> Iterable[dict[str, Any]]:
-    start = _text(at)
-    return (
-        {"programme": programme, "unit": unit, "cohort": str(cohort.number), "from_at": start}
-        for unit in cohort.units
-    )
+def _rows(programme: str, cohort: NewCohort, at: datetime) -> ReadyRows:
+    values: dict[str, Values] = {
+        "programme": Same(programme),
+        "unit": cohort.units,
+        "cohort": Same(str(cohort.number)),
+        "from_at": Same(_text(at)),
+    }
+    return ready_rows(control_members, len(cohort.units), values)
 
 
 def _payload(

@@ -2,7 +2,8 @@
 
 Two experiments overlap when a response window of one meets a window of the other. That is allowed
 and the rule: their draws are independent, so each one's effect is measured in the same mixture of
-the other's arms. In one layer they must use parts of it that do not meet, and share no unit then.
+the other's arms. In one layer they must use parts of it that do not meet, and draw them by the same
+id (the unit's, or that of a cluster): then they share no unit.
 """
 
 import itertools
@@ -16,6 +17,7 @@ import pandas as pd
 from uplift.checks import Check
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
+from uplift.registry.pressure import Pressure, pressures_among
 from uplift.table import Column, Result, Table
 
 LIVE_STATES = ("sealed", "assigned", "live", "maturing")
@@ -24,7 +26,8 @@ MEANING = {
     "independent": "share units; each draws its arms independently of the other",
     "apart": "parts of one layer that do not meet: no unit is in both",
     "leaves out": "one leaves out the other's control",
-    "conflict": "parts of one layer that meet: the layer promises that no unit is in both",
+    "conflict": "parts of one layer that meet, or that are drawn by different ids: the layer "
+    "promises that no unit is in both",
 }
 
 
@@ -45,9 +48,13 @@ class Overlap:
 
 @dataclass(frozen=True, repr=False)
 class Overlaps(Result):
-    """All pairs that overlap, by time."""
+    """All pairs that overlap, by time.
+
+    pressures  caps on contacts that the experiments' sends exceed together
+    """
 
     pairs: tuple[Overlap, ...]
+    pressures: tuple[Pressure, ...] = ()
 
     @property
     def conflicts(self) -> tuple[Overlap, ...]:
@@ -56,8 +63,8 @@ class Overlaps(Result):
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Whether layers keep their promise: one check per pair that was counted."""
-        return tuple(
+        """Whether layers keep their promise, per pair that was counted; caps that are exceeded."""
+        layers = tuple(
             Check(
                 "layer",
                 passed=not pair.n_shared,
@@ -70,16 +77,18 @@ class Overlaps(Result):
             for pair in self.pairs
             if pair.relation == "apart" and pair.n_shared is not None
         )
+        return (*layers, *(pressure.check for pressure in self.pressures))
 
     def counted(self, units: Mapping[str, pd.Series]) -> "Overlaps":
         """The same with the number of shared units, where both assignments are given by id."""
-        return Overlaps(
-            tuple(
+        return replace(
+            self,
+            pairs=tuple(
                 replace(pair, n_shared=int(units[pair.first].isin(units[pair.second]).sum()))
                 if pair.first in units and pair.second in units
                 else pair
                 for pair in self.pairs
-            )
+            ),
         )
 
     def table(self) -> Table:
@@ -109,10 +118,10 @@ def overlap_of(first: Experiment, second: Experiment) -> Overlap | None:
 
 
 def overlaps_among(experiments: Iterable[Experiment]) -> Overlaps:
-    """Every pair of experiments that overlaps, by start."""
+    """Every pair of experiments that overlaps, by start, and the caps they exceed together."""
     ordered = sorted(experiments, key=lambda e: (e.schedule.launch_at, e.id))
     pairs = (overlap_of(a, b) for a, b in itertools.combinations(ordered, 2))
-    return Overlaps(tuple(pair for pair in pairs if pair is not None))
+    return Overlaps(tuple(pair for pair in pairs if pair is not None), pressures_among(ordered))
 
 
 def require_no_conflict(experiment: Experiment, others: Iterable[Experiment]) -> Overlaps:
@@ -131,21 +140,42 @@ def require_no_conflict(experiment: Experiment, others: Iterable[Experiment]) ->
             count=len(circle) - 1,
         )
     found = (overlap_of(experiment, other) for other in others if other.id != experiment.id)
-    overlaps = Overlaps(tuple(pair for pair in found if pair is not None))
+    overlaps = Overlaps(
+        tuple(pair for pair in found if pair is not None),
+        tuple(
+            pressure
+            for pressure in pressures_among((*others, experiment))
+            if experiment.id in (pressure.experiment, *pressure.others)
+        ),
+    )
     if overlaps.conflicts:
-        layer = experiment.assignment.layer
-        name = layer.name if layer else ""
-        clashes = ", ".join(
-            f"{pair.second} ({pair.from_at.date()} to {pair.until_at.date()})"
-            for pair in overlaps.conflicts
-        )
+        by_id = {one.id: one for one in others}
         raise DefinitionError(
-            f"{experiment.id}: its part of the layer {name!r} meets that of {clashes}. Choose a "
-            "part of the layer that is free, another layer, or another time.",
+            f"{experiment.id}: "
+            + " ".join(conflict_words(experiment, by_id[p.second], p) for p in overlaps.conflicts),
             code="LAYER_CONFLICT",
             count=len(overlaps.conflicts),
         )
     return overlaps
+
+
+def conflict_words(experiment: Experiment, other: Experiment, pair: Overlap) -> str:
+    """Why an experiment cannot use its part of a layer beside another, and what to do."""
+    layer = experiment.assignment.layer
+    name = layer.name if layer else ""
+    when = f"{other.id} ({pair.from_at.date()} to {pair.until_at.date()})"
+    mine, theirs = experiment.layer_by, other.layer_by
+    if mine == theirs:
+        return (
+            f"its part of the layer {name!r} meets that of {when}. Choose a part of the layer that "
+            "is free, another layer, or another time."
+        )
+    draw_alike = f"Write by: {theirs} in its layer, or choose" if theirs else "Choose"
+    return (
+        f"its part of the layer {name!r} is drawn by {mine or 'unit'}, that of {when} by "
+        f"{theirs or 'unit'}, so customers could be in both. {draw_alike} another layer, or "
+        "another time."
+    )
 
 
 def circle_of(experiment: Experiment, others: Iterable[Experiment]) -> tuple[str, ...]:
@@ -165,7 +195,8 @@ def circle_of(experiment: Experiment, others: Iterable[Experiment]) -> tuple[str
 def _relation(first: Experiment, second: Experiment) -> Relation:
     a, b = first.assignment.layer, second.assignment.layer
     if a is not None and b is not None and a.name == b.name:
-        return "conflict" if a.start < b.end and b.start < a.end else "apart"
+        meet = a.start < b.end and b.start < a.end
+        return "conflict" if meet or first.layer_by != second.layer_by else "apart"
     if second.id in first.assignment.excludes or first.id in second.assignment.excludes:
         return "leaves out"
     return "independent"

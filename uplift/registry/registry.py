@@ -42,7 +42,7 @@ from uplift.registry.rows import (
     find_row,
     row_of,
 )
-from uplift.registry.sealing import require_complete
+from uplift.registry.sealing import require_complete, require_reachable
 from uplift.registry.states import position, require_decision, require_next
 from uplift.registry.tables import amendments, artefacts, experiments
 from uplift.registry.trail import AuditRow, Change, History, append, read_trail
@@ -98,19 +98,23 @@ class Registry:
         """Freeze the definition, with the design it promises. Sealing it again changes nothing.
 
         design  made for this definition; anything with `to_json()`
-        The audit row lists the sealed experiments that run at the same time.
-        Errors: EXPERIMENT_FROZEN (sealed with another definition), SEAL_INCOMPLETE, METRIC_CHANGED,
-        PARENT_UNKNOWN, LAYER_CONFLICT, EXCLUDES_CYCLE, DESIGN_MISSING, DESIGN_OTHER.
+        The audit row lists the sealed experiments that run at the same time, and the caps on
+        contacts that it exceeds together with them.
+        Errors: EXPERIMENT_FROZEN (sealed with another definition), SEAL_INCOMPLETE,
+        CAP_EXCLUDES_ALL, METRIC_CHANGED, PARENT_UNKNOWN, LAYER_CONFLICT, EXCLUDES_CYCLE,
+        DESIGN_MISSING, DESIGN_OTHER.
         """
         payload: dict[str, Any] = {"design_sha256": _design_digest(experiment, design)}
         with self._database.write("seal") as connection:
             entry = self._put(connection, experiment, who=who, why=why)
             if entry.state == "draft":
                 require_complete(experiment)
+                require_reachable(experiment)
                 used, at = experiment.all_metrics, self._now()
                 keep_metrics(connection, used, experiment_id=experiment.id, at=at)
                 live = [one for one, state in definitions_in(connection) if state in LIVE_STATES]
-                payload["overlaps"] = require_no_conflict(experiment, live).to_dict()["pairs"]
+                overlaps = require_no_conflict(experiment, live).to_dict()
+                payload |= {"overlaps": overlaps["pairs"], "pressures": overlaps["pressures"]}
                 self._move(connection, entry, "sealed", "seal", payload, who=who, why=why)
             return entry_of(connection, experiment.id)
 

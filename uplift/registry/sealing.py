@@ -1,10 +1,11 @@
-"""What a definition must hold before it is sealed: everything that is later asked of it.
+"""What a definition must hold before it is sealed: all that is later asked of it, and somebody.
 
 A draft may be incomplete; a promise may not. All that is missing is named at once.
 """
 
 from collections.abc import Iterator
 
+from uplift.checks import Check
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
 
@@ -22,6 +23,28 @@ def require_complete(experiment: Experiment) -> None:
             code="SEAL_INCOMPLETE",
             count=len(missing),
         )
+
+
+def require_reachable(experiment: Experiment) -> None:
+    """Refuse a definition by which nobody can be drawn. Errors: CAP_EXCLUDES_ALL."""
+    check = check_caps(experiment)
+    if not check.passed:
+        raise DefinitionError(f"{experiment.id}: {check.remedy}", code=check.code)
+
+
+def check_caps(experiment: Experiment) -> Check:
+    """Whether contact caps let anybody in: a customer is out at a cap, not beyond it."""
+    shut = [cap for cap in experiment.assignment.contact_caps if cap.max_contacts == 0]
+    days = ", ".join(str(cap.window_days) for cap in shut)
+    return Check(
+        "contact caps",
+        passed=not shut,
+        value=0 if shut else len(experiment.assignment.contact_caps),
+        remedy="A cap of 0 contacts keeps everybody out, the control too: who has had as many as "
+        "the cap is not drawn. For customers without a contact in the "
+        f"{days} days before, write max_contacts: 1.",
+        code="CAP_EXCLUDES_ALL",
+    )
 
 
 def missing_parts(experiment: Experiment) -> Iterator[str]:

@@ -8,7 +8,7 @@ when the end was cut off. Rows are ordered by number, never by the clock.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from sqlalchemy import Connection, RowMapping, select
 
 from uplift.checks import Check
 from uplift.errors import DataError
-from uplift.registry.contents import complete_row, insert_rows
+from uplift.registry.bulk import complete_row
+from uplift.registry.contents import insert_rows
 from uplift.registry.tables import FIRST_HASH, audit, audit_head
 from uplift.table import Column, Result, Table, canonical_json
 
@@ -109,11 +110,15 @@ def append(connection: Connection, change: Change) -> AuditRow:
     return row_of(values)
 
 
-def read_trail(connection: Connection, experiment: str | None = None) -> tuple[AuditRow, ...]:
-    """The rows of one experiment, or all."""
+def read_trail(
+    connection: Connection, experiment: str | None = None, *, actions: Sequence[str] = ()
+) -> tuple[AuditRow, ...]:
+    """The rows of one experiment, or of all; of some actions, or of every one."""
     query = select(audit).order_by(audit.c.seq)
     if experiment is not None:
         query = query.where(audit.c.experiment == experiment)
+    if actions:
+        query = query.where(audit.c.action.in_(actions))
     return tuple(row_of(row) for row in connection.execute(query).mappings())
 
 

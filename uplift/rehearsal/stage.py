@@ -18,7 +18,7 @@ from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.looks import look_days
 from uplift.metrics import Metric
-from uplift.sizing.baseline import previous_window
+from uplift.sizing.history import previous_window
 
 IntArray = npt.NDArray[np.int64]
 FEWEST = 30  # units; with fewer nothing is rehearsed

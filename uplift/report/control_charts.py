@@ -8,7 +8,7 @@ import pandas as pd
 from uplift.assignment.divergence import Divergence
 from uplift.programme import Cohorts
 from uplift.report.style import BLUE, GREY, INK, ORANGE, WIDTH, title
-from uplift.sizing.universal import ControlSize
+from uplift.sizing.control_size import ControlSize
 from uplift.table import format_value
 
 HEIGHT = 260  # px

@@ -31,9 +31,9 @@ from uplift.report.design_charts import effect_by_share, false_alarms, power_cur
 from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.style import png, styled, svg
+from uplift.sizing.control_size import ControlSize
 from uplift.sizing.result import Design
 from uplift.sizing.targeting import UpliftPower
-from uplift.sizing.universal import ControlSize
 from uplift.suite import Suite
 from uplift.text.texts import text_of
 

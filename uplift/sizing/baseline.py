@@ -3,7 +3,8 @@
 Measured on history where there is one; otherwise as the plan assumes.
 """
 
-import re
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,6 @@ import pandas as pd
 
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import PlannedMetric
-from uplift.frames import UNIT
 from uplift.inference.clusters import ClusterHistory, cluster_history
 from uplift.inference.moments import Moments
 from uplift.inference.planning_variance import ratio_variance
@@ -20,9 +20,15 @@ from uplift.inference.power import bernoulli_variance
 from uplift.inference.skewness import Shape
 from uplift.inference.two_part import TwoPart
 from uplift.metrics import Metric
+from uplift.sizing.history import (
+    columns_of,
+    explained,
+    known_values,
+    measured_values,
+    numbers_of,
+    previous_window,
+)
 
-WINDOW_BEFORE = re.compile(r"^(?P<what>\w+)_(?P<days>\d+d)_before$")  # e.g. spend_28d_before
-MIN_HISTORY = 30  # customers; fewer say too little about a spread
 TWO_PART_ZEROS = 0.5  # share of customers at 0 from which buyers and baskets are planned apart
 
 Array = npt.NDArray[np.float64]
@@ -34,12 +40,13 @@ class Baseline:
 
     std_dev             of a ratio: of its linearised value per unit (delta method)
     source              "history: <column>" or "plan"
-    variance_reduction  share of the variance that the metric's covariate explains; 0 when unknown,
-                        and where clusters are drawn, because those are read without adjustment
+    variance_reduction  share of the variance that the covariates explain, of clusters' totals where
+                        clusters are drawn; 0 when unknown
     design_effect       variance of a mean over randomised clusters / over randomised units
     clusters            what history says of the clusters; None where none are drawn or shown
-    shape               measured mean, variance and higher moments, of means only
+    shape               mean, variance and higher moments, of means only
     two_part            buyers and baskets, of a mean that is 0 for most customers
+    n_buyers            customers of history with a value other than 0, of such a mean
     """
 
     mean: float
@@ -50,6 +57,7 @@ class Baseline:
     clusters: ClusterHistory | None = None
     shape: Shape | None = None
     two_part: TwoPart | None = None
+    n_buyers: int | None = None
 
     @property
     def variance(self) -> float:
@@ -63,13 +71,19 @@ class Baseline:
 
 
 def baseline_of(
-    planned: PlannedMetric, history: pd.DataFrame | None, *, cluster: str | None = None
+    planned: PlannedMetric,
+    history: pd.DataFrame | None,
+    *,
+    cluster: str | None = None,
+    covariates: Sequence[str] = (),
 ) -> Baseline:
     """Baseline of a planned metric.
 
     From the metric's own column in history; else from its covariate, the same number of the time
-    before; else from the plan. A covariate explains its squared correlation with the metric; where
-    only the covariate is there, that of two equal windows in a row (see `previous_window`).
+    before; else from the plan. A metric that is the same for everybody in history shows no spread,
+    so the plan must state it. Covariates (the metric's own and those of the analysis) explain their
+    R squared; where only the metric's covariate is there, that of two equal windows in a row (see
+    `previous_window`).
 
     A ratio needs both its columns. It is planned by its linearised value per unit,
 
@@ -80,83 +94,89 @@ def baseline_of(
     Errors: BASELINE_MISSING, BASELINE_INVALID.
     """
     metric = planned.metric
+    found = None
     if history is not None and metric.denominator is not None:
         if {metric.column, metric.denominator} <= set(history.columns):
-            return _measured_ratio(metric, history, cluster=cluster)
+            own = [name for name in (metric.covariate, *covariates) if name is not None]
+            found = _measured_ratio(metric, history, cluster=cluster, covariates=own)
     elif history is not None:
-        for column in (metric.column, metric.covariate):
-            if column and column in history.columns:
-                return _measured(metric, column, history, cluster=cluster)
-    return _assumed(planned)
+        for column in columns_of(metric, history)[:1]:
+            own = [name for name in (metric.covariate, *covariates) if name is not None]
+            found = _measured(metric, column, history, cluster=cluster, covariates=own)
+    return _assumed(planned) if found is None or _says_nothing(planned, found) else found
 
 
-def measured_values(metric: Metric, column: str, history: pd.DataFrame) -> Array:
-    """A column of history as the metric counts it: capped, nan where nothing is known.
-
-    Returns (n_units,). Errors: BASELINE_INVALID.
-    """
-    values = _numbers(history, column)
-    return values if metric.cap is None else np.minimum(values, metric.cap)
+def _says_nothing(planned: PlannedMetric, found: Baseline) -> bool:
+    """Whether history shows no spread, so that the plan has to say it; a rare harm may be 0."""
+    metric = planned.metric
+    if found.std_dev > 0 or (metric.kind == "proportion" and planned.margin is not None):
+        return False
+    if planned.expected_mean is None:
+        raise DataError(
+            f"{metric.key} is {found.mean:g} for every eligible customer of history "
+            f"({found.source}), so its spread is not known. Give a history in which it varies, or "
+            "state expected_mean (and expected_std_dev, unless it is a proportion) in the plan.",
+            code="BASELINE_INVALID",
+            column=metric.column,
+        )
+    return True
 
 
 def _measured(
-    metric: Metric, column: str, history: pd.DataFrame, *, cluster: str | None
+    metric: Metric,
+    column: str,
+    history: pd.DataFrame,
+    *,
+    cluster: str | None,
+    covariates: Sequence[str],
 ) -> Baseline:
     values = measured_values(metric, column, history)
-    known = _known(values, column)
+    known = known_values(values, column)
     mean, variance = float(values[known].mean()), float(values[known].var(ddof=1))
     proportion = metric.kind == "proportion"
     if proportion:
         _check_proportion(metric, mean)
         variance = bernoulli_variance(mean)
     clusters = _clusters(values, known, history, cluster)
-    mostly_zero = not proportion and float(np.mean(values[known] == 0)) >= TWO_PART_ZEROS
-    enough = np.count_nonzero(values[known]) >= 2
+    n_buyers = int(np.count_nonzero(values[known]))
+    mostly_zero = not proportion and n_buyers <= TWO_PART_ZEROS * known.sum()
     return Baseline(
         mean=mean,
         std_dev=float(np.sqrt(variance)),
         source=f"history: {column}",
-        variance_reduction=0.0
-        if cluster is not None  # whole clusters are read without adjustment
-        else _variance_reduction(metric, column, history, values),
+        variance_reduction=_variance_reduction(
+            metric, column, history, values, covariates, cluster=cluster
+        ),
         design_effect=1.0 if clusters is None else clusters.design_effect,
         clusters=clusters,
         shape=None if proportion else Shape.of(values[known]),
-        two_part=TwoPart.of(values[known]) if mostly_zero and enough else None,
+        two_part=TwoPart.of(values[known]) if mostly_zero and n_buyers >= 2 else None,
+        n_buyers=n_buyers if mostly_zero else None,
     )
 
 
-def _measured_ratio(metric: Metric, history: pd.DataFrame, *, cluster: str | None) -> Baseline:
-    """Both columns of a ratio. It is not adjusted by a covariate, because its analysis is not."""
+def _measured_ratio(
+    metric: Metric, history: pd.DataFrame, *, cluster: str | None, covariates: Sequence[str]
+) -> Baseline:
+    """Both columns of a ratio, by its linearised value per unit."""
     top, below = metric.column, str(metric.denominator)
-    y, z = measured_values(metric, top, history), _numbers(history, below)
-    known = _known(y + z, top)
+    y, z = measured_values(metric, top, history), numbers_of(history, below)
+    known = known_values(y + z, top)
     moments = Moments.of({top: y[known], below: z[known]}, [top, below], [(top, below)])
     variance = ratio_variance(moments, numerator=top, denominator=below)
     base = moments.mean_of(below)
     value = moments.mean_of(top) / base
-    clusters = _clusters(value + (y - value * z) / base, known, history, cluster)
+    linear = value + (y - value * z) / base
+    clusters = _clusters(linear, known, history, cluster)
+    there = [name for name in covariates if name in history.columns]
     return Baseline(
         mean=value,
         std_dev=float(np.sqrt(variance)),
         source=f"history: {top} / {below}",
+        variance_reduction=_explained(linear, history[there], _codes(history, cluster)),
         design_effect=1.0 if clusters is None else clusters.design_effect,
         clusters=clusters,
     )
-
-
-def _known(values: Array, column: str) -> npt.NDArray[np.bool_]:
-    known = np.isfinite(values)
-    if known.sum() < MIN_HISTORY:
-        raise DataError(
-            f"history: column {column!r} has {int(known.sum())} eligible customers with a value; "
-            f"at least {MIN_HISTORY} are needed to plan with. Give more history, or leave it out "
-            "and state expected_mean and expected_std_dev.",
-            code="BASELINE_INVALID",
-            column=column,
-            count=int(known.sum()),
-        )
-    return known
 
 
 def _assumed(planned: PlannedMetric) -> Baseline:
@@ -174,44 +194,68 @@ def _assumed(planned: PlannedMetric) -> Baseline:
             code="BASELINE_MISSING",
             column=metric.column,
         )
-    return Baseline(mean, std_dev, "plan")
+    part = _assumed_parts(planned, mean, std_dev)
+    shape = None if part is None else part.whole
+    return Baseline(mean, std_dev, "plan", shape=shape, two_part=part)
 
 
-def _variance_reduction(metric: Metric, column: str, history: pd.DataFrame, values: Array) -> float:
-    """Squared correlation of the metric with its covariate, as far as history shows it."""
-    if metric.covariate is None:
-        return 0.0
-    if column != metric.covariate:
-        if metric.covariate not in history.columns:
-            return 0.0
-        return _squared_correlation(values, _numbers(history, metric.covariate))
-    earlier = previous_window(column, history)
-    return 0.0 if earlier is None else _squared_correlation(values, earlier)
-
-
-def previous_window(column: str, history: pd.DataFrame) -> Array | None:
-    """The window of the same length just before that of `column`, where history shows it.
-
-    Of `spend_28d_before`: less `spend_change_28d`; of `spend_91d_before`: `spend_182d_before`,
-    twice as long, less itself. Returns (n_units,), or None.
-    """
-    window = WINDOW_BEFORE.match(column)
-    if window is None:
+def _assumed_parts(planned: PlannedMetric, mean: float, std_dev: float) -> TwoPart | None:
+    """Buyers and lognormal baskets with the mean and the spread that the plan states."""
+    share = planned.expected_buyers
+    if share is None or planned.metric.kind != "mean":
         return None
-    change = f"{window['what']}_change_{window['days']}"
-    if change in history.columns:
-        return np.asarray(_numbers(history, column) - _numbers(history, change))
-    twice = f"{window['what']}_{2 * int(window['days'][:-1])}d_before"
-    if twice in history.columns:
-        return np.asarray(_numbers(history, twice) - _numbers(history, column))
-    return None
+    basket = mean / share
+    spread = (std_dev**2 + mean**2) / share - basket**2
+    if not (mean > 0 and spread > 0):
+        raise DefinitionError(
+            f"{planned.metric.key}: a share of {share:g} buyers alone spreads more than the "
+            f"expected_std_dev of {std_dev:g} with a mean of {mean:g}. Correct one of them.",
+            code="BASELINE_INVALID",
+            column=planned.metric.column,
+        )
+    return TwoPart.lognormal(buyer_share=share, mean=basket, std=math.sqrt(spread))
 
 
-def _squared_correlation(first: Array, second: Array) -> float:
-    known = np.isfinite(first) & np.isfinite(second)
-    if known.sum() < MIN_HISTORY or np.ptp(first[known]) == 0 or np.ptp(second[known]) == 0:
+def _variance_reduction(
+    metric: Metric,
+    column: str,
+    history: pd.DataFrame,
+    values: Array,
+    covariates: Sequence[str],
+    *,
+    cluster: str | None,
+) -> float:
+    """R squared of the metric on its covariates, as far as history shows it."""
+    codes = _codes(history, cluster)
+    if column != metric.covariate:
+        there = [name for name in covariates if name in history.columns]
+        return _explained(values, history[there], codes)
+    earlier = previous_window(column, history)
+    if earlier is None:
         return 0.0
-    return float(np.corrcoef(first[known], second[known])[0, 1] ** 2)
+    return _explained(values, pd.DataFrame({column: earlier}), codes)
+
+
+def _explained(
+    values: Array, covariates: pd.DataFrame, codes: npt.NDArray[np.int64] | None
+) -> float:
+    """R squared of units, or of the totals of clusters about the overall mean."""
+    names = list(covariates.columns)
+    if codes is None or not names:
+        return explained(values, covariates, names) if names else 0.0
+    numbers = covariates.astype(np.float64)
+    known = np.isfinite(values)
+    away = np.where(known, values - values[known].mean(), 0.0)
+    totals = numbers.fillna(numbers.mean()).groupby(codes).sum()
+    of_clusters = np.bincount(codes, weights=away).astype(np.float64)
+    return explained(of_clusters, totals.reset_index(drop=True), names)
+
+
+def _codes(history: pd.DataFrame, cluster: str | None) -> npt.NDArray[np.int64] | None:
+    """Code of each customer's cluster; None where none are drawn or shown."""
+    if cluster is None or cluster not in history.columns:
+        return None
+    return np.asarray(pd.factorize(history[cluster])[0], dtype=np.int64)
 
 
 def _clusters(
@@ -224,20 +268,6 @@ def _clusters(
     if not 2 <= len(np.unique(codes)) < len(codes):
         return None
     return cluster_history(values[known], codes)
-
-
-def _numbers(history: pd.DataFrame, column: str) -> Array:
-    if column == UNIT or not (
-        pd.api.types.is_numeric_dtype(history[column].dtype)
-        or pd.api.types.is_bool_dtype(history[column].dtype)
-    ):
-        raise DataError(
-            f"history: column {column!r} must hold numbers, found {history[column].dtype}. "
-            "Convert it first.",
-            code="BASELINE_INVALID",
-            column=column,
-        )
-    return np.asarray(history[column].to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _check_proportion(metric: Metric, mean: float) -> None:

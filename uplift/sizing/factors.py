@@ -5,7 +5,6 @@ uses every customer. An interaction is the difference of two effects: with equal
 as a main effect takes four times the customers.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -15,14 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from uplift.experiment import Experiment
-from uplift.inference.factorial import (
-    contrast_variance,
-    detectable_contrast,
-    interaction_contrast,
-    power_of_contrast,
-    required_units_of_contrast,
-)
+from uplift.inference.factorial import contrast_variance, interaction_contrast
+from uplift.looks import planned_looks
 from uplift.sizing.baseline import Baseline
+from uplift.sizing.proof import Proof
 
 Array = npt.NDArray[np.float64]
 
@@ -55,40 +50,36 @@ def factor_answers(
     power: float,
     sought: float | None,
 ) -> tuple[FactorAnswer, ...]:
-    """Every main effect and two-way interaction; they share the plan's error equally."""
+    """Every main effect and two-way interaction; they share the plan's error equally, as do looks.
+
+    A contrast of variance v per unit of the experiment is planned as the difference of two halves
+    of variance v / 4 each, which has the same error.
+    """
     contrasts = list(_contrasts(experiment))
-    alpha = (1 - experiment.analysis.confidence) / max(len(contrasts), 1)
     shares = _shares(experiment)
-    level = 1 - alpha
     answers = []
     for name, kind, weights in contrasts:
-        mde = detectable_contrast(
-            contrast=weights,
-            n_units=n_units * shares,
-            variance=baseline.variance,
-            confidence=level,
-            power=power,
+        unit = contrast_variance(weights, n_units=shares, variance=baseline.variance)
+        proof = Proof(
+            control_variance=unit / 4,
+            treatment_variance=unit / 4,
+            shares=(0.5, 0.5),
+            n_units=n_units,
+            alpha=(1 - experiment.analysis.confidence) / len(contrasts),
+            looks=planned_looks(experiment),
         )
-        found = needed = None
-        if sought:
-            found = power_of_contrast(
-                sought,
-                contrast=weights,
-                n_units=n_units * shares,
-                variance=baseline.variance,
-                confidence=level,
+        mde = proof.detectable(power)
+        answers.append(
+            FactorAnswer(
+                name=name,
+                kind=kind,
+                mde=mde,
+                mde_relative=mde / baseline.mean if baseline.mean > 0 else None,
+                sought=sought,
+                power=proof.power(sought) if sought else None,
+                n_needed=proof.units_needed(sought, power) if sought else None,
             )
-            units = required_units_of_contrast(
-                sought,
-                contrast=weights,
-                shares=shares,
-                variance=baseline.variance,
-                confidence=level,
-                power=power,
-            )
-            needed = math.ceil(units)
-        relative = mde / baseline.mean if baseline.mean > 0 else None
-        answers.append(FactorAnswer(name, kind, mde, relative, sought, found, needed))
+        )
     return tuple(answers)
 
 

@@ -10,26 +10,28 @@ from typing import Any
 
 import pandas as pd
 
-from uplift.audience import eligible
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
-from uplift.frames import read_frame, require_unique
 from uplift.inference.power_rules import power_per_test
-from uplift.sizing.answers import (
-    Answer,
+from uplift.sizing.answers import Answer
+from uplift.sizing.baseline import Baseline, baseline_of
+from uplift.sizing.comparison import (
     Comparison,
     holdout_options,
     n_tests,
     one_test_confidence,
+    wanted_power,
 )
-from uplift.sizing.baseline import Baseline, baseline_of
 from uplift.sizing.factors import FactorAnswer, cost_of_interactions, factor_answers
+from uplift.sizing.history import eligible_history
 from uplift.sizing.money import arm_plan, holdout_cost
 from uplift.sizing.plan_checks import design_checks
 from uplift.sizing.result import Design
 from uplift.sizing.revenue import revenue_rows
 from uplift.sizing.timing import timing_of, units_of_trigger
-from uplift.sizing.ways import Plan, candidate_covariates, ways_to_answer_more
+from uplift.sizing.way import Plan
+from uplift.sizing.ways import ways_to_answer_more
+from uplift.sizing.ways_from_history import candidate_covariates
 
 MIN_ARM_UNITS = 2  # below, an arm has no spread
 CURVE_POINTS = 25
@@ -43,7 +45,7 @@ def design(
     history: Any = None,
     *,
     n_units: int | None = None,
-    power: float = 0.8,
+    power: float | None = None,
     inflow_per_day: float | None = None,
     covariates: Sequence[str] | None = None,
 ) -> Design:
@@ -55,21 +57,27 @@ def design(
     n_units         units that will be assigned; without it, the eligible customers of history, or
                     those who flow in until a trigger ends
     power           wanted probability that a treatment with the smallest effect worth acting on is
-                    proven and all its guardrails hold
+                    proven and all its guardrails hold; the definition's when not given
     inflow_per_day  eligible customers who enter a trigger on a usual day
     covariates      columns of history from before the send that could adjust the primary metric;
                     those called `…_before` when not given
 
     Errors: DESIGN_UNITS (neither history nor n_units), BASELINE_MISSING, BASELINE_INVALID,
-    EFFECT_INVALID, ARM_TOO_SMALL, AUDIENCE_COLUMN, INFLOW_INVALID.
+    EFFECT_INVALID, ARM_TOO_SMALL, AUDIENCE_COLUMN, INFLOW_INVALID, PROBABILITY_INVALID.
     """
+    power = wanted_power(experiment, power)
     audience = None if history is None else eligible_history(experiment, history)
     if n_units is None and inflow_per_day is not None:
         n_units = units_of_trigger(experiment, inflow_per_day)
     n_assigned = _units(experiment, audience, n_units)
     timing = timing_of(experiment, n_assigned, inflow_per_day)
     baselines = {
-        planned.metric.key: baseline_of(planned, audience, cluster=experiment.cluster)
+        planned.metric.key: baseline_of(
+            planned,
+            audience,
+            cluster=experiment.cluster,
+            covariates=experiment.analysis.covariates,
+        )
         for _, planned in experiment.metrics.with_roles()
         if planned.metric.kind != "quantile"
     }
@@ -80,6 +88,7 @@ def design(
     hardest = _hardest(comparisons, answers)
     revenue = tuple(revenue_rows(comparisons, answers))
     given = covariates if covariates is not None else candidate_covariates(hardest, audience)
+    ways, no_ways = ways_to_answer_more(Plan(hardest, arms, audience, given))
     return Design(
         experiment=experiment.id,
         digest=experiment.digest,
@@ -94,21 +103,15 @@ def design(
             holdout_options(experiment, primary, n_units=n_assigned, power=power)
         ),
         holdout_cost=holdout_cost(arms),
-        checks=tuple(design_checks(experiment, audience, answers, revenue)),
+        checks=tuple(design_checks(experiment, audience, answers, arms, revenue)),
         timing=timing,
         revenue=revenue,
         factors=_factors(experiment, hardest, power),
         interaction_cost=_interaction_cost(experiment),
-        ways=ways_to_answer_more(Plan(hardest, arms, timing.days, audience, given)),
+        ways=ways,
+        no_ways=no_ways,
         power_curve=_power_curve(hardest),
     )
-
-
-def eligible_history(experiment: Experiment, history: Any) -> pd.DataFrame:
-    """The eligible rows of history, one per customer. Errors: AUDIENCE_COLUMN, ID_DUPLICATE."""
-    table = read_frame(history, what="history")
-    require_unique(table["unit"], what="history")
-    return table[eligible(table, experiment.audience)].reset_index(drop=True)
 
 
 def _units(experiment: Experiment, audience: pd.DataFrame | None, n_units: int | None) -> int:

@@ -8,7 +8,8 @@ from uplift.checks import Check, warning
 from uplift.experiment import Experiment
 from uplift.looks import days_without_information
 from uplift.sizing.answers import GUARDRAIL, Answer
-from uplift.sizing.money import redemption_rate
+from uplift.sizing.history import MIN_HISTORY
+from uplift.sizing.money import ArmPlan, redemption_rate
 from uplift.sizing.revenue import Revenue
 from uplift.table import format_value
 
@@ -19,6 +20,7 @@ def design_checks(
     experiment: Experiment,
     audience: pd.DataFrame | None,
     answers: Sequence[Answer],
+    arms: Sequence[ArmPlan],
     revenue: Sequence[Revenue],
 ) -> list[Check]:
     """Warnings about the design; none of them forbids it."""
@@ -42,7 +44,9 @@ def design_checks(
                 remedy="Profit here leaves out redemptions; plan the metric with an expected_mean.",
             )
         )
+    checks += _unpaid(arms, experiment.money.currency)
     checks += [_skewed(row) for row in revenue if not row.honest]
+    checks += _thin(answers)
     unused = days_without_information(experiment)
     if unused and experiment.analysis.monitoring != "fixed":
         checks.append(
@@ -54,6 +58,33 @@ def design_checks(
             )
         )
     return checks
+
+
+def _unpaid(arms: Sequence[ArmPlan], currency: str) -> Iterator[Check]:
+    """An effect that is worth acting on must at least pay for the contact."""
+    for arm in arms:
+        if arm.profit_sought is not None and arm.break_even and arm.profit_sought <= 0:
+            yield warning(
+                "EFFECT_UNPAID",
+                value=arm.arm,
+                remedy=f"With the effect sought {arm.arm} loses "
+                f"{format_value(-arm.profit_sought, 'cents')} {currency} per customer: it pays "
+                f"from an effect of {format_value(arm.break_even, 'number')} on. Seek a larger "
+                "one, or a cheaper contact.",
+            )
+
+
+def _thin(answers: Sequence[Answer]) -> Iterator[Check]:
+    """Spend of so few buyers says little about its spread."""
+    buyers = {answer.metric: answer.baseline.n_buyers for answer in answers}
+    for metric, n_buyers in buyers.items():
+        if n_buyers is not None and n_buyers < MIN_HISTORY:
+            yield warning(
+                "BASELINE_THIN",
+                value=n_buyers,
+                remedy=f"History has {n_buyers} customer(s) with a value of {metric}, so its "
+                "spread, and all that follows from it, is a guess. Take a longer history.",
+            )
 
 
 def _skewed(row: Revenue) -> Check:

@@ -1,6 +1,5 @@
-"""A design as a result: what the experiment can answer, its tables and its sentences."""
+"""A design as a result: what the experiment can answer, and its tables."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,9 @@ from uplift.sizing.factors import FactorAnswer
 from uplift.sizing.money import ArmPlan
 from uplift.sizing.revenue import Revenue
 from uplift.sizing.timing import Timing
-from uplift.sizing.ways import Way
+from uplift.sizing.way import NoWay, Way
+from uplift.sizing.words import design_lines
 from uplift.table import Column, Result, Table, format_value
-
-WAYS_TOLD = 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,7 +19,8 @@ class Design(Result):
     """What the experiment can and cannot answer, and what it costs.
 
     n_units         eligible units that are assigned
-    power           wanted probability of proving what is there
+    power           wanted probability that a treatment with the sought effect is proven and all its
+                    guardrails hold
     n_tests         size of the family that shares one error
     confidence      of one test of that family
     holdout_cost    profit given up by not contacting the control, if the best arm has the smallest
@@ -31,6 +30,7 @@ class Design(Result):
     factors         main effects and interactions of a factorial design, on the primary metric
     interaction_cost  units of its hardest interaction over those of its hardest main effect
     ways            to answer more of the hardest comparison of the primary metric, cheapest first
+    no_ways         what one would think of first, and why it brings nothing here
     power_curve     units of the experiment and power of that comparison; empty if none is sought
     """
 
@@ -51,6 +51,7 @@ class Design(Result):
     factors: tuple[FactorAnswer, ...] = ()
     interaction_cost: float | None = None
     ways: tuple[Way, ...] = ()
+    no_ways: tuple[NoWay, ...] = ()
     power_curve: tuple[tuple[int, float], ...] = ()
 
     @property
@@ -161,7 +162,8 @@ class Design(Result):
             )
             for r in self.revenue
         ]
-        return Table("Revenue in two parts", columns, rows, note="Rises are per customer.")
+        note = "Rises are per customer, with the spread and skewness that the treatment then has."
+        return Table("Revenue in two parts", columns, rows, note=note)
 
     def factors_table(self) -> Table:
         """Main effects and interactions on the primary metric."""
@@ -222,35 +224,7 @@ class Design(Result):
 
     def words(self) -> str:
         """The design as sentences: units, days, answers, money, how to answer more."""
-        lines = [
-            f"{format_value(self.n_units, 'count')} eligible customers; wanted power "
-            f"{format_value(self.power, 'share')}, {_tests_words(self.n_tests)}.",
-            self.timing.words(self.hardest.n_needed),
-        ]
-        lines += [answer.words() for answer in self.answers]
-        lines += [_factor_words(answer) for answer in self.factors]
-        if self.hardest.inflation > 1:
-            lines.append(_looks_words(self.hardest))
-        lines.append(
-            f"Contacts cost {format_value(self.contact_cost, 'money')} {self.currency}; "
-            f"{self._holdout_words()}"
-        )
-        return "\n".join([*lines, *self._ways_words()])
-
-    def _ways_words(self) -> Iterator[str]:
-        different = {way.mde_relative: way for way in reversed(self.ways)}
-        told = [way for way in self.ways if different[way.mde_relative] is way][:WAYS_TOLD]
-        if told:
-            yield f"The cheapest ways to answer more of {self.hardest.metric}:"
-        for number, way in enumerate(told, 1):
-            price = "price not known"
-            if way.price is not None:
-                price = f"{format_value(way.price, 'money')} {self.currency}"
-            yield (
-                f"{number}. {way.words} The smallest effect falls by "
-                f"{format_value(way.gain, 'share')} to {format_value(way.mde_relative, 'share')}; "
-                f"it costs {price}{f' and {way.extra_days} days' if way.extra_days else ''}."
-            )
+        return "\n".join(design_lines(self))
 
     def metrics(self) -> dict[str, float]:
         """Flat figures, for tracking."""
@@ -263,40 +237,6 @@ class Design(Result):
             if answer.power is not None:
                 figures[f"power_{name}"] = answer.power
         return figures
-
-    def _holdout_words(self) -> str:
-        if self.holdout_cost is None:
-            return "what the holdout gives up is not known, as no effect on the value is stated."
-        return (
-            f"the holdout of {format_value(self.arms[0].n_units, 'count')} gives up "
-            f"{format_value(self.holdout_cost, 'money')} {self.currency} if the best arm has the "
-            f"effect sought{'' if self._redemptions_known() else ' (before redemptions)'}."
-        )
-
-    def _redemptions_known(self) -> bool:
-        return all(check.code != "REDEMPTION_UNKNOWN" for check in self.checks)
-
-
-def _tests_words(n_tests: int) -> str:
-    return "one test uses the whole error" if n_tests == 1 else f"{n_tests} tests share the error"
-
-
-def _looks_words(answer: Answer) -> str:
-    days = ", ".join(str(look.day) for look in answer.looks)
-    cost = format_value(answer.inflation - 1, "share")
-    return f"Read on the days {days}: all looks share the error and cost {cost} more customers."
-
-
-def _factor_words(answer: FactorAnswer) -> str:
-    text = f"{answer.name}: the smallest {answer.kind} effect that can be shown is "
-    text += format_value(answer.mde, "number")
-    if answer.power is None:
-        return f"{text}."
-    needed = format_value(answer.n_needed, "count")
-    return (
-        f"{text}; one of {format_value(answer.sought, 'number')} would be proven with a chance of "
-        f"{format_value(answer.power, 'share')}, and takes {needed} customers."
-    )
 
 
 def _row(answer: Answer) -> tuple[Any, ...]:

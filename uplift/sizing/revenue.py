@@ -7,22 +7,17 @@ the test of spend, depending on whether it comes from more buyers or from larger
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from uplift.inference.skewness import (
-    Shape,
-    Tails,
-    tails_of_t_test,
-    units_for_honest_tails,
-    units_for_normality,
-)
-from uplift.inference.two_part import TwoPart, simulated_tails, two_part_detectable
-from uplift.sizing.answers import GUARDRAIL, Answer, Comparison
-from uplift.sizing.baseline import Baseline
+from uplift.inference.power import bernoulli_variance
+from uplift.inference.skewness import Shape, units_for_honest_tails, units_for_normality
+from uplift.inference.two_part import two_part_detectable
+from uplift.sizing.answers import Answer
+from uplift.sizing.comparison import Comparison
+from uplift.sizing.one_test import Counts
+from uplift.sizing.rare_tests import RevenueTest
 
 TOLERANCE = 0.2  # of a tail's error: 2.5 % may be 2 to 3 %
-N_DRAWS = 4_000
-SEED = 1
 
 
 @dataclass(frozen=True)
@@ -38,9 +33,8 @@ class Revenue:
     simulated       whether those were simulated, because no expansion holds at this size
     mde_conversion  smallest rise proven by the test of conversion, if it comes from more buyers
     mde_buyers      the same by the test of spend
-    mde_baskets     smallest rise proven by the test of spend, if baskets grow; conversion does not
-                    see it
-    Each is nan when no rise is proven.
+    mde_baskets     the same if baskets grow; conversion does not see it
+    Each with the spread (and skewness) that the treatment then has; nan when no rise is proven.
     """
 
     metric: str
@@ -73,73 +67,62 @@ class Revenue:
 def revenue_rows(comparisons: Sequence[Comparison], answers: Sequence[Answer]) -> Iterator[Revenue]:
     """Of every comparison whose metric is 0 for most customers; guardrails are left out."""
     for comparison, answer in zip(comparisons, answers, strict=True):
-        baseline = comparison.baseline
-        if baseline.two_part is None or baseline.shape is None or comparison.role == GUARDRAIL:
-            continue
-        yield _row(comparison, answer, baseline.two_part, baseline.shape)
+        test, shape = comparison.revenue_test, comparison.baseline.shape
+        if test is not None and shape is not None and not comparison.guards:
+            yield _row(comparison, answer, test, shape)
 
 
-def relative_detectable(comparison: Comparison, part: TwoPart, path: str, test: str) -> float:
-    """Smallest relative rise that one test proves when it comes along one path, looks included."""
-    proof = comparison.proof
-    n_control, n_treatment = proof.counts
-    looks = proof.inflation(comparison.test_power)
-    factor = _factor(comparison.baseline) if test == "spend" else comparison.baseline.design_effect
+def conversion_rise(comparison: Comparison) -> float:
+    """Smallest relative rise that the test of conversion proves, at the usual spread of both arms.
+
+    Beside `Answer.mde_relative` of the same comparison, which is stated in the same way.
+    """
+    part = comparison.baseline.two_part
+    if part is None:
+        return math.nan
+    variance = bernoulli_variance(part.buyer_share) * comparison.baseline.design_effect
+    proof = replace(comparison.proof, control_variance=variance).at_control_variance()
+    return proof.detectable(comparison.test_power) / part.buyer_share
+
+
+def _conversion(comparison: Comparison, test: RevenueTest, counts: Counts) -> float:
+    """A covariate of spend does not adjust conversion; clusters count."""
+    design_effect = comparison.baseline.design_effect
     return two_part_detectable(
-        control=part,
-        n_control=n_control / (factor * looks),
-        n_treatment=n_treatment / (factor * looks),
-        path=path,  # type: ignore[arg-type]
-        test=test,  # type: ignore[arg-type]
-        confidence=proof.confidence,
+        control=test.part,
+        n_control=counts[0] / design_effect,
+        n_treatment=counts[1] / design_effect,
+        path="buyers",
+        test="conversion",
+        confidence=test.confidence,
         power=comparison.test_power,
     )
 
 
-def _row(comparison: Comparison, answer: Answer, part: TwoPart, shape: Shape) -> Revenue:
-    proof = comparison.proof
-    shares = {"control_share": proof.shares[0], "treatment_share": proof.shares[1]}
-    tails = tails_of_t_test(
-        0.0,
-        control=shape,
-        n_control=answer.n_control,
-        n_treatment=answer.n_treatment,
-        confidence=proof.confidence,
-    )
-    trusted = tails.trusted
-    if not trusted:
-        tails = _simulated(part, answer, proof.confidence)
+def _row(comparison: Comparison, answer: Answer, test: RevenueTest, shape: Shape) -> Revenue:
+    proof, power = comparison.proof, comparison.test_power
+    looks = proof.inflation(power)
+    counts = (answer.n_control / looks, answer.n_treatment / looks)
+    tails = test.tails(0.0, (answer.n_control, answer.n_treatment))
     return Revenue(
         metric=answer.metric,
         treatment=answer.treatment,
-        buyer_share=part.buyer_share,
-        basket_mean=part.basket.mean,
+        buyer_share=test.part.buyer_share,
+        basket_mean=test.part.basket.mean,
         skewness=shape.skewness,
         n_normal=units_for_normality(shape.skewness),
         n_honest=units_for_honest_tails(
-            control=shape, **shares, confidence=proof.confidence, tolerance=TOLERANCE
+            control=shape,
+            control_share=proof.shares[0],
+            treatment_share=proof.shares[1],
+            confidence=proof.confidence,
+            tolerance=TOLERANCE,
         ),
         nominal=(1 - proof.confidence) / 2,
         false_better=tails.upper,
         false_worse=tails.lower,
-        simulated=not trusted,
-        mde_conversion=relative_detectable(comparison, part, "buyers", "conversion"),
-        mde_buyers=relative_detectable(comparison, part, "buyers", "spend"),
-        mde_baskets=relative_detectable(comparison, part, "basket", "spend"),
+        simulated=not tails.trusted,
+        mde_conversion=_conversion(comparison, test, counts),
+        mde_buyers=test.smallest_rise(counts, power, "buyers"),
+        mde_baskets=test.smallest_rise(counts, power, "basket"),
     )
-
-
-def _simulated(part: TwoPart, answer: Answer, confidence: float) -> Tails:
-    return simulated_tails(
-        control=part,
-        treatment=part,
-        n_control=answer.n_control,
-        n_treatment=answer.n_treatment,
-        confidence=confidence,
-        n_draws=N_DRAWS,
-        seed=SEED,
-    )
-
-
-def _factor(baseline: Baseline) -> float:
-    return baseline.factor if math.isfinite(baseline.factor) and baseline.factor > 0 else 1.0

@@ -50,11 +50,12 @@ class Timing:
             text += f" with {self.n_waves} waves"
         if n_needed is None or n_needed <= self.n_units:
             return f"{text}."
+        wanted = f"{format_value(n_needed, 'count')} customers are needed for the wanted chance"
         needed = self.days_for(n_needed)
         if needed is not None:
-            return f"{text}; the wanted power takes {format_value(needed, 'count')} days."
+            return f"{text}; {wanted}, which takes {format_value(needed, 'count')} days."
         times = format_value(n_needed / self.n_units, "number")
-        return f"{text}; the wanted power takes {times} times the customers on the list."
+        return f"{text}; {wanted}, {times} times those on the list."
 
 
 def timing_of(experiment: Experiment, n_units: int, inflow_per_day: float | None) -> Timing:

@@ -1,242 +1,39 @@
 """How many customers a universal control holds out: what it can show against what it gives up.
 
 A period is the window of the value metric. With N units, share s held out, and theta the profit
-per unit and period that the programme adds:
+per unit and period that the programme adds (see `programme_prior`):
 
     lost profit          s * N * mean(theta) * periods of the measurement
     cost of not knowing  N * periods of the decision * (E[max(theta, 0)] - E[theta * kept])
 
-theta has a normal prior. The programme is kept when the estimate is positive (rule `estimate`) or
-when the estimate and the prior together are (rule `posterior`). With v^2 = tau^2 + sigma_s^2, where
-tau is the prior's standard deviation and sigma_s the estimate's standard error at share s,
-
-    E[max(theta, 0)] = m Phi(m / tau) + tau phi(m / tau)
-    estimate:   E[theta * kept] = m Phi(m / v) + tau^2 / v phi(m / v)
-    posterior:  E[theta * kept] = m Phi(m / q) + q phi(m / q),  q = tau^2 / v
-
 The share that minimises their sum is the one that pays; it may be none.
-Source: Raiffa & Schlaifer (1961), "Applied Statistical Decision Theory", chapter 5.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import optimize
 
-from uplift.audience import eligible
 from uplift.checks import Check, warning
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment, PlannedMetric
-from uplift.frames import UNIT, read_frame, require_unique
 from uplift.inference.power import detectable_effect
-from uplift.sizing.answers import one_test_confidence
 from uplift.sizing.baseline import Baseline, baseline_of
-from uplift.table import Column, Result, Table, format_value
+from uplift.sizing.comparison import one_test_confidence, wanted_power
+from uplift.sizing.control_size import ControlOption, ControlSize
+from uplift.sizing.history import eligible_history
+from uplift.sizing.programme_prior import ProgrammePrior, Rule
+from uplift.table import format_value
 
 SHARES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.10, 0.15, 0.20)  # worth comparing
 LARGEST_SHARE = 0.5  # above, the programme would be the smaller part
 GRID_POINTS = 400  # of the search for the share that pays, evenly spaced in its logarithm
 YEAR_DAYS = 365
 MIN_UNITS = 4  # two on either side
-
-Rule = Literal["estimate", "posterior"]
-
-
-@dataclass(frozen=True)
-class ProgrammePrior:
-    """What is believed of the profit the programme adds, per unit and period, contact costs paid.
-
-    mean, std_dev  in the experiment's currency
-    source         where it comes from, in words
-    """
-
-    mean: float
-    std_dev: float
-    source: str = "given"
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.mean) and 0 < self.std_dev < math.inf):
-            raise DefinitionError(
-                f"A prior needs a mean and a standard deviation above 0, got {self.mean} and "
-                f"{self.std_dev}. Give what the programme may add in profit per customer and "
-                "period, e.g. 0.40 give or take 0.30.",
-                code="PRIOR_INVALID",
-            )
-
-    @property
-    def best_value(self) -> float:
-        """E[max(theta, 0)]: per unit and period, if the truth were known."""
-        return _kept(self.mean, self.std_dev)
-
-    def value(self, std_error: float, *, rule: Rule = "estimate") -> float:
-        """E[theta * kept] per unit and period, when theta is estimated with this error."""
-        total = math.hypot(self.std_dev, std_error)
-        if rule == "posterior":
-            return _kept(self.mean, self.std_dev**2 / total)
-        z = self.mean / total
-        return float(self.mean * stats.norm.cdf(z) + self.std_dev**2 / total * stats.norm.pdf(z))
-
-
-@dataclass(frozen=True)
-class ControlOption:
-    """One share of the universal control; money in the experiment's currency.
-
-    mde                    smallest effect on the primary metric that is proven with the wanted
-                           power, in its unit; its relative size, and as margin per unit (None
-                           where that is not known)
-    lost_profit_period     profit given up per period, if the programme adds what is expected
-    lost_profit            the same over the measurement
-    cost_of_not_knowing    profit lost by wrong decisions, in expectation
-    """
-
-    share: float
-    n_control: int
-    mde: float
-    mde_relative: float | None
-    mde_money: float | None
-    lost_profit_period: float
-    lost_profit: float
-    cost_of_not_knowing: float
-
-    @property
-    def loss(self) -> float:
-        """What the share costs altogether."""
-        return self.lost_profit + self.cost_of_not_knowing
-
-
-@dataclass(frozen=True, repr=False)
-class ControlSize(Result):
-    """Candidate shares of a universal control, and two recommendations.
-
-    smallest  the smallest share whose MDE reaches the wanted effect; None when none up to a half
-              does, or no effect is wanted
-    cheapest  the share with the smallest expected loss
-    without   loss without any control, when the programme is kept if the prior's mean is positive
-    """
-
-    experiment: str
-    currency: str
-    metric: str
-    unit: str
-    n_units: int
-    period_days: int
-    horizon_days: int
-    decision_days: int
-    power: float
-    confidence: float
-    rule: Rule
-    prior: ProgrammePrior
-    wanted_effect: float | None
-    options: tuple[ControlOption, ...]
-    smallest: ControlOption | None
-    cheapest: ControlOption
-    without: float
-    checks: tuple[Check, ...]
-
-    def table(self) -> Table:
-        """One row per share."""
-        columns = (
-            Column("control share", kind="share"),
-            Column("control units", kind="count"),
-            Column("smallest effect", kind="number"),
-            Column("relative", kind="share"),
-            Column("as margin", kind="cents"),
-            Column("lost profit per period", kind="money"),
-            Column("lost profit", kind="money"),
-            Column("cost of not knowing", kind="money"),
-            Column("expected loss", kind="money"),
-            Column("", kind="text"),
-        )
-        rows = [
-            (
-                o.share,
-                o.n_control,
-                o.mde,
-                o.mde_relative,
-                o.mde_money,
-                o.lost_profit_period,
-                o.lost_profit,
-                o.cost_of_not_knowing,
-                o.loss,
-                self._mark(o),
-            )
-            for o in self.rows
-        ]
-        note = (
-            f"Effects on {self.metric} in {self.unit}; money in {self.currency}. A period is "
-            f"{self.period_days} days, the measurement {self.horizon_days}, its decision holds "
-            f"{self.decision_days}."
-        )
-        return Table(f"Universal control of {self.experiment}", columns, rows, note=note)
-
-    @property
-    def rows(self) -> tuple[ControlOption, ...]:
-        """Candidates and recommendations, by share."""
-        found = {o.share: o for o in (*self.options, self.cheapest)}
-        if self.smallest is not None:
-            found[self.smallest.share] = self.smallest
-        return tuple(found[share] for share in sorted(found))
-
-    def words(self) -> str:
-        """Both recommendations as sentences."""
-        return f"{self._smallest_words()} {self._cheapest_words()}"
-
-    def _smallest_words(self) -> str:
-        if self.wanted_effect is None:
-            return "No effect is stated that the control must be able to show."
-        effect = f"{format_value(self.wanted_effect, 'number')} {self.unit}"
-        if self.smallest is None:
-            return (
-                f"No share can show an effect of {effect} on {self.metric} among "
-                f"{format_value(self.n_units, 'count')} customers: widen the audience, lengthen "
-                "the window or add a covariate."
-            )
-        return (
-            f"To show an effect of {effect} on {self.metric}, hold out at least "
-            f"{format_value(self.smallest.share, 'share')} "
-            f"({format_value(self.smallest.n_control, 'count')} customers); that gives up "
-            f"{format_value(self.smallest.lost_profit, 'money')} {self.currency} in "
-            f"{self.horizon_days} days."
-        )
-
-    def _cheapest_words(self) -> str:
-        best = self.cheapest
-        text = (
-            f"The share that costs least is {format_value(best.share, 'share')} "
-            f"({format_value(best.n_control, 'count')} customers): it gives up "
-            f"{format_value(best.lost_profit, 'money')} and leaves "
-            f"{format_value(best.cost_of_not_knowing, 'money')} {self.currency} of wrong decisions"
-        )
-        if best.loss < self.without:
-            saved = format_value(self.without - best.loss, "money")
-            return f"{text}; without any control it would be {saved} more."
-        return (
-            f"{text}. By this prior no control pays: deciding without one loses "
-            f"{format_value(self.without, 'money')} {self.currency} only."
-        )
-
-    def remarks(self) -> list[str]:
-        """The recommendations, then the checks."""
-        return [self.words(), *super().remarks()]
-
-    def metrics(self) -> dict[str, float]:
-        """Flat figures, for tracking."""
-        figures = {"cheapest_share": self.cheapest.share, "cheapest_loss": self.cheapest.loss}
-        if self.smallest is not None:
-            figures["smallest_share"] = self.smallest.share
-        return figures
-
-    def _mark(self, option: ControlOption) -> str:
-        marks = [
-            name
-            for name, one in (("shows the effect", self.smallest), ("costs least", self.cheapest))
-            if one is not None and one.share == option.share
-        ]
-        return ", ".join(marks)
 
 
 @dataclass(frozen=True)
@@ -327,7 +124,7 @@ def choose_control_size(
     shares: Sequence[float] = SHARES,
     horizon_days: int | None = None,
     decision_days: int = YEAR_DAYS,
-    power: float = 0.8,
+    power: float | None = None,
     rule: Rule = "estimate",
 ) -> ControlSize:
     """What each share of a universal control can show and costs, with two recommendations.
@@ -341,16 +138,18 @@ def choose_control_size(
     horizon_days   how long customers are held out before the decision; the response window when
                    not given
     decision_days  how long the decision then holds
+    power          wanted probability of showing the effect; the definition's when not given
 
     The reading is that of one period; averaging several can only make it more exact. Clusters count
     as far as history shows them.
 
     Errors: DESIGN_UNITS, BASELINE_MISSING, BASELINE_INVALID, PRIOR_MISSING, PRIOR_INVALID,
-    VALUE_METRIC_MISSING, SHARES_INVALID, ARGUMENT_INVALID.
+    VALUE_METRIC_MISSING, SHARES_INVALID, ARGUMENT_INVALID, PROBABILITY_INVALID.
     """
     horizon = experiment.schedule.response_days if horizon_days is None else horizon_days
     _check_arguments(shares, horizon, decision_days, rule)
-    audience = _eligible_history(experiment, history)
+    power = wanted_power(experiment, power)
+    audience = None if history is None else eligible_history(experiment, history)
     planned, worth = experiment.metrics.primary, _value_metric(experiment)
     primary = baseline_of(planned, audience, cluster=experiment.cluster)
     period_days = worth.metric.window_days
@@ -393,14 +192,6 @@ def choose_control_size(
     return replace(result, checks=_checks(experiment, result, history_known=audience is not None))
 
 
-def _eligible_history(experiment: Experiment, history: Any) -> pd.DataFrame | None:
-    if history is None:
-        return None
-    table = read_frame(history, what="history")
-    require_unique(table[UNIT], what="history")
-    return table[eligible(table, experiment.audience)].reset_index(drop=True)
-
-
 def _units(experiment: Experiment, audience: pd.DataFrame | None, n_units: int | None) -> int:
     found = n_units if n_units is not None else (0 if audience is None else len(audience))
     if found < MIN_UNITS:
@@ -410,12 +201,6 @@ def _units(experiment: Experiment, audience: pd.DataFrame | None, n_units: int |
             code="DESIGN_UNITS",
         )
     return int(found)
-
-
-def _kept(mean: float, spread: float) -> float:
-    """E[max(X, 0)] of a normal X."""
-    z = mean / spread
-    return float(mean * stats.norm.cdf(z) + spread * stats.norm.pdf(z))
 
 
 def _value_metric(experiment: Experiment) -> PlannedMetric:

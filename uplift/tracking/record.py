@@ -29,6 +29,7 @@ from uplift.trial import Trial
 
 GATES = "gates.json"
 SAMPLE_RATIO = "SRM"
+ADOPTED = "ADOPTED_DESPITE"  # taken over although its split or its balance had failed
 NOT_IN_NAMES = re.compile(r"[^\w\-./: ]")  # signs MLflow refuses in a metric's name
 PNG_START = b"\x89PNG"
 
@@ -59,10 +60,13 @@ class Record:
         """What the model must pass to be promoted: its quality, and that the split was as planned.
 
         The sample ratio is the analysis report's own check; without a report it is recomputed from
-        the units (clusters, where those were randomised) the ROI table was made for.
+        the units (clusters, where those were randomised) the ROI table was made for. An assignment
+        that was taken over although it had failed promotes nothing.
         """
-        checks = tuple(self.quality.gates(self.candidate))
-        split = tuple(c for c in getattr(self.report, "checks", ()) if c.code == SAMPLE_RATIO)
+        found = tuple(getattr(self.report, "checks", ()))
+        split = tuple(check for check in found if check.code == SAMPLE_RATIO)
+        adopted = tuple(check for check in found if check.code == ADOPTED)
+        checks = (*self.quality.gates(self.candidate), *adopted)
         return checks + (split or (self._sample_ratio(),))
 
     def _sample_ratio(self) -> Check:
