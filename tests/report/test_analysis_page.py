@@ -7,12 +7,15 @@ from dataclasses import replace
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from markupsafe import Markup
 
 import uplift as up
 from tests.report import analyses
+from uplift.adoption import ADOPTED_DESPITE
+from uplift.analysis.readings import Method
 from uplift.analysis.report import AnalysisReport
 from uplift.checks import Check
 from uplift.errors import DefinitionError
@@ -352,7 +355,8 @@ def codes_of_checks():
 
 
 def test_every_check_of_an_analysis_has_its_words():
-    codes = {*codes_of_checks(), "BALANCE", "PRE_PERIOD_BIAS", "SKEWED_INTERVAL"}
+    codes = {*codes_of_checks(), "BALANCE", "PRE_PERIOD_BIAS", "SKEWED_INTERVAL",
+             ADOPTED_DESPITE}  # fmt: skip
     assert len(codes) > 15
     for language in LANGUAGES:
         text = text_of(language)
@@ -360,6 +364,17 @@ def test_every_check_of_an_analysis_has_its_words():
             c for c in codes if not (text.has(f"check.{c}.name") and text.has(f"check.{c}.remedy"))
         ]
         assert missing == []
+
+
+def test_every_method_and_verdict_of_an_effect_has_its_words():
+    verdicts = ("better", "worse", "not proven", "no information", "only the treated",
+                "within margin", "harm not excluded")  # fmt: skip
+    for language in LANGUAGES:
+        text = text_of(language)
+        for method in get_args(Method):
+            assert text.has(f"term.{method}")
+            assert text.has(f"how.{method}")
+        assert all(text.has(f"term.{verdict}") for verdict in verdicts)
 
 
 def test_a_check_without_words_shows_its_own_with_its_key(reports):

@@ -19,6 +19,7 @@ from uplift.cli.common import (
     show,
     verdict,
 )
+from uplift.cli.pages import Languages, languages_of, write_pages
 from uplift.errors import DefinitionError
 
 
@@ -208,19 +209,28 @@ def analyse(
     as_of: Annotated[
         str | None, typer.Option(help="Read as of this day or time; now by default.")
     ] = None,
+    language: Languages = None,
     missing: Missing = "refuse",
     root: Root = HERE,
     who: Who = None,
     as_json: Json = False,
 ) -> int:
-    """Read an experiment by its sealed plan: effects, guardrails, money, decision.
+    """Read an experiment by its sealed plan: effects, guardrails, money, decision, and a page.
 
-    Example: `uplift analyse spring_voucher`
+    Writes `analysis.json` and `analysis.html` (in French `analysis.fr.html`), which opens without
+    a network: the decision first, every number with its key in the JSON.
+
+    Examples: `uplift analyse spring_voucher`;
+    `uplift analyse spring_voucher --language en --language fr`;
+    `uplift analyse spring_voucher --as-of 2017-07-17`
     """
+    languages = languages_of(language)
     campaign = campaign_of(name, root, who=who, missing=missing)
     moment = None if as_of is None else campaign.experiment.schedule.moment(as_of)
     report = campaign.analyse(as_of=moment)
-    show(report, as_json=as_json, wrote=(campaign.path("analyse"),))
+    file = campaign.path("analyse")
+    pages = write_pages(lambda path, lang: report.to_html(path, language=lang), file, languages)
+    show(report, as_json=as_json, wrote=(file, *pages))
     return verdict(report.checks)
 
 

@@ -13,6 +13,11 @@ ENGLISH_CHECKS = {
         "found: customers lost or left out after the draw, a join that drops rows, an arm that was "
         "delivered differently."
     ),
+    "check.ADOPTED_DESPITE.name": "Assignment taken over",
+    "check.ADOPTED_DESPITE.remedy": (
+        "the arms are not alike by the draw ({value}), and the assignment was taken over all the "
+        "same. Its numbers never carry a verdict."
+    ),
     "check.SRM_STAGE.name": "Sample ratio on the way",
     "check.SRM_STAGE.remedy": (
         "the versions were not sent or delivered in their designed shares (p value "

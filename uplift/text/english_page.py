@@ -158,6 +158,13 @@ PAGE = {
     "how.skewness corrected": "Skewness corrected: an interval that is right on both sides.",
     "how.post-stratified": "By stratum: every stratum weighs as much as in the whole audience.",
     "how.by cluster": "By cluster: the error is that of the clusters that were drawn.",
+    "how.by cluster, adjusted": (
+        "By cluster, adjusted: what clusters did before explains a part of the spread."
+    ),
+    "how.ratio, adjusted": (
+        "Ratio, adjusted: what customers did before explains a part of the spread of both sums."
+    ),
+    "how.quantile": "Quantile: the interval lies between two customers in the order of values.",
     "how.by customer": "By customer: a customer who is in several waves counts as one.",
     "how.ratio": "Ratio: the error of both sums, which move together.",
     "how.looks": "Looks share the error along the plan; intervals are as wide as that asks for.",
@@ -301,6 +308,9 @@ PAGE_TERMS = {
     "term.skewness corrected": "skewness corrected",
     "term.post-stratified": "by stratum",
     "term.by cluster": "by cluster",
+    "term.by cluster, adjusted": "by cluster, adjusted",
+    "term.ratio, adjusted": "ratio, adjusted",
+    "term.quantile": "quantile",
     "term.by customer": "by customer",
     "term.ratio": "ratio",
     "term.no unit": "no customer",

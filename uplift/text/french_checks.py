@@ -10,6 +10,11 @@ FRENCH_CHECKS = {
         "trouvée : clients perdus ou écartés après le tirage, jointure qui perd des lignes, "
         "version diffusée autrement."
     ),
+    "check.ADOPTED_DESPITE.name": "Attribution reprise",
+    "check.ADOPTED_DESPITE.remedy": (
+        "les groupes ne sont pas semblables par le tirage ({value}), et l’attribution a été "
+        "reprise malgré tout. Ses chiffres ne portent jamais de verdict."
+    ),
     "check.SRM_STAGE.name": "Répartition à la diffusion",
     "check.SRM_STAGE.remedy": (
         "les versions n’ont pas été envoyées ou remises dans les parts prévues (valeur p "

@@ -170,6 +170,14 @@ PAGE = {
     "how.skewness corrected": "Dissymétrie corrigée : un intervalle juste des deux côtés.",
     "how.post-stratified": "Par strate : chaque strate pèse comme dans l’audience entière.",
     "how.by cluster": "Par grappe : l’erreur est celle des grappes qui ont été tirées.",
+    "how.by cluster, adjusted": (
+        "Par grappe, ajusté : ce que les grappes faisaient avant explique une part de l’écart."
+    ),
+    "how.ratio, adjusted": (
+        "Rapport ajusté : ce que les clients faisaient avant explique une part de la dispersion "
+        "des deux sommes."
+    ),
+    "how.quantile": "Quantile : l’intervalle est entre deux clients dans l’ordre des valeurs.",
     "how.by customer": "Par client : un client présent dans plusieurs vagues compte pour un.",
     "how.ratio": "Rapport : l’erreur des deux sommes, qui varient ensemble.",
     "how.looks": "Les lectures partagent le risque d’erreur du plan ; les intervalles en tiennent "
@@ -324,6 +332,9 @@ PAGE_TERMS = {
     "term.skewness corrected": "dissymétrie corrigée",
     "term.post-stratified": "par strate",
     "term.by cluster": "par grappe",
+    "term.by cluster, adjusted": "par grappe, ajusté",
+    "term.ratio, adjusted": "rapport ajusté",
+    "term.quantile": "quantile",
     "term.by customer": "par client",
     "term.ratio": "rapport",
     "term.no unit": "aucun client",
