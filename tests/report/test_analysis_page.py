@@ -313,7 +313,7 @@ def test_between_looks_there_is_no_verdict():
 
 def test_a_look_that_proves_nothing_says_that_more_follow(reports):
     words, page = headline(reports["second look"])
-    assert words == "No verdict yet: nothing is proven at look 2, and more looks follow."
+    assert words == "No verdict yet: nothing can be scaled at look 2, and more looks follow."
     assert "The next look of the plan is on day" in page
 
 

@@ -103,8 +103,12 @@ def looks(report: AnalysisReport, text: Text) -> Any | None:
         _along(_points(taken, tests, text), bounds, axis=axis, text=text)
         for axis, tests in _tests(report, text)
     ]
-    return alt.vconcat(*panels, spacing=PANEL_GAP).properties(
-        title=title(text.plain("chart.looks.finding"), text.plain("chart.looks.detail"))
+    return (
+        alt.vconcat(*panels, spacing=PANEL_GAP)
+        .resolve_legend(color="independent", shape="independent")
+        .properties(
+            title=title(text.plain("chart.looks.finding"), text.plain("chart.looks.detail"))
+        )
     )
 
 
@@ -158,7 +162,12 @@ def _along(points: pd.DataFrame, bounds: pd.DataFrame, *, axis: str, text: Text)
     line = alt.Chart(bounds).encode(x=x, y=y, detail="side:N")
     limits = line.mark_line(color=MUTED, strokeDash=[4, 3])
     marks = line.mark_point(color=MUTED, size=70, strokeWidth=2, opacity=1).encode(
-        shape=alt.Shape("look:N", title=None, scale=alt.Scale(range=["stroke", "circle"]))
+        shape=alt.Shape(
+            "look:N",
+            title=None,
+            scale=alt.Scale(range=["stroke", "circle"]),
+            legend=alt.Legend(orient="bottom"),
+        )
     )
     way = alt.Chart(points).encode(
         x=x, y=y, color=alt.Color("arm:N", title=None, scale=colours, sort=None)

@@ -16,7 +16,7 @@ INK, MUTED, GRID, PAPER = "#1b1f24", "#5b626c", "#e3e6ea", "#fffffe"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 WIDTH = 700  # px; a page column and a notebook cell both hold it
 PNG_SCALE = 2
-PADDING = {"left": 2, "top": 4, "right": 24, "bottom": 4}  # px
+PADDING = {"left": 24, "top": 4, "right": 24, "bottom": 4}  # px; browsers' fonts may be wider
 
 NUMBER_LOCALES: dict[str, Literal["fr-FR"]] = {
     "fr": "fr-FR"

@@ -17,7 +17,8 @@ DECISION = {
         "tout moment."
     ),
     "decision.look_open": (
-        "Pas encore de verdict : rien n’est prouvé à la lecture {look:plain}, et d’autres suivent."
+        "Pas encore de verdict : rien ne peut être généralisé à la lecture {look:plain}, et "
+        "d’autres suivent."
     ),
     "decision.scale": (
         "Généraliser {arm:name} : {:part profit} ; {total:money} {currency:currency} pour les "
