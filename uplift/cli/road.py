@@ -342,17 +342,29 @@ def score(name: Name, customers: Table_, root: Root = HERE, as_json: Json = Fals
 
 
 @app.command()
-def report(name: Name, missing: Missing = "refuse", root: Root = HERE) -> int:
+def report(
+    name: Name, language: Languages = None, missing: Missing = "refuse", root: Root = HERE
+) -> int:
     """Write the page for marketers: decision, money, who, risk, what is not known.
 
-    Example: `uplift report spring_voucher`
+    Writes `report.html` (in French `report.fr.html`). The page of the test alone, without models,
+    is written by `uplift analyse`.
+
+    Examples: `uplift report spring_voucher`; `uplift report spring_voucher --language fr`
     """
     from uplift.report.page import write_report
     from uplift.report.road import road_of
 
+    languages = languages_of(language)
     campaign = campaign_of(name, root, missing=missing)
-    write_report(campaign.path("report"), road_of(campaign))
-    print(f"wrote {campaign.path('report')}")
+    road = road_of(campaign)
+    pages = write_pages(
+        lambda path, lang: write_report(path, road.told_in(lang)),
+        campaign.path("report"),
+        languages,
+    )
+    for page in pages:
+        print(f"wrote {page}")
     return 0
 
 
