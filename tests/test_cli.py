@@ -71,7 +71,7 @@ def test_the_road_by_commands_ends_in_a_scored_list_and_a_report(run, project, w
     world.outcomes(pd.read_parquet(folder / "assignment.parquet")).to_csv(outcomes, index=False)
     for words in (
         ("ingest", "spring_voucher", outcomes),
-        ("analyse", "spring_voucher"),
+        ("analyse", "spring_voucher", "--language", "en", "--language", "fr"),
         ("train", "spring_voucher", "--learners", "t,dr", "--seed", 7),
         ("evaluate", "spring_voucher"),
         ("roi", "spring_voucher"),
@@ -83,7 +83,8 @@ def test_the_road_by_commands_ends_in_a_scored_list_and_a_report(run, project, w
         code, out, err = run(*words, *root)
         assert code == 0, (words, err)
         assert out.strip()
-    assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    for page in ("report.html", "analysis.html", "analysis.fr.html"):
+        assert (folder / page).read_text(encoding="utf-8").startswith("<!doctype html>")
     code, out, _ = run("evaluate", "spring_voucher", "--json", *root)
     assert json.loads(out)["outcome"] == "spend"
     code, _, err = run("promote", "spring_voucher", "--who", "bob", *root)
@@ -233,6 +234,7 @@ def test_bad_definitions_are_refused_with_file_and_line(run, project, old, new, 
         (("demo", "--data", "nothing"), "ARGUMENT_INVALID"),
         (("train", "spring_voucher", "--missing", "guess"), "ARGUMENT_INVALID"),
         (("analyse", "spring_voucher", "--as-of", "tomorrow"), "TIME_INVALID"),
+        (("analyse", "spring_voucher", "--language", "de"), "LANGUAGE_UNKNOWN"),
         (("design", "no_such_test"), "FILE_MISSING"),
         (("data", "nothing"), "DATASET_UNKNOWN"),
     ],

@@ -99,8 +99,8 @@ class Table:
             lines += ["", self.note]
         return "\n".join(lines)
 
-    def html(self) -> str:
-        """An HTML table; every cell is escaped."""
+    def html(self, language: str = "en") -> str:
+        """An HTML table, its numbers as the language writes them; every cell is escaped."""
         head = "".join(
             f"<th{self._html_class(column)}>{escape(column.name)}</th>" for column in self.columns
         )
@@ -111,7 +111,7 @@ class Table:
                 for column, cell in zip(self.columns, row, strict=True)
             )
             + "</tr>"
-            for row in self._formatted()
+            for row in self._formatted(language)
         )
         caption = f"<caption>{escape(self.title)}</caption>" if self.title else ""
         note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
@@ -135,10 +135,10 @@ class Table:
     def _repr_html_(self) -> str:
         return self.html()
 
-    def _formatted(self) -> list[list[str]]:
+    def _formatted(self, language: str = "en") -> list[list[str]]:
         return [
             [
-                format_value(value, column.kind)
+                format_value(value, column.kind, language)
                 for value, column in zip(row, self.columns, strict=True)
             ]
             for row in self.rows

@@ -36,6 +36,20 @@ VISIT = """
                unit: share, window_days: 28, owner: crm}"""
 
 
+BUYERS_DECIDE = (
+    """{name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 28,
+             owner: crm}
+  secondary:
+    - metric: {name: buyer,""",
+    "{name: buyer,",
+)
+TWO = ("  no_guardrails_because", f"  secondary:{VISIT}\n  no_guardrails_because")
+FUNNEL = ("Nothing.", "Nothing.\n  funnel: [visit@1, buyer@1, spend@1]")
+SPEND = """
+    - metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 28,
+               owner: crm}"""
+
+
 def customers(n=4_000, seed=0, *, anyway=0.4, won=0.1, redeem_anyway=0.3, redeem_won=0.8):
     """Who buys without and with the voucher is known, so the discount given away is too."""
     rng = np.random.default_rng(seed)
@@ -73,7 +87,7 @@ def test_the_truth_lies_between_the_bounds_and_both_naive_answers_do_not():
     table, truth = customers(n=100_000)
     row = row_of(table)
     found = row.given_away
-    assert (found.known, found.buyers) == ("bounds", "buyer@1")
+    assert (found.known, found.buyers) == ("bounds", "spend@1")
     assert found.bounds[0] < truth < found.bounds[1]
     assert found.bounds[1] - found.bounds[0] < 0.6 * -row.redemption_cost
     redeemed_by_the_won = -row.redemption_cost - truth
@@ -106,19 +120,25 @@ def test_the_bounds_by_hand():
     assert found.bounds[1] == pytest.approx(5 * len(email) * min(r, anyway), abs=0.01)
 
 
+def test_where_spend_does_not_decide_the_planned_metric_of_buyers_gives_the_same_bounds():
+    table, _ = customers()
+    found = row_of(table, BUYERS_DECIDE).given_away
+    assert found.buyers == "buyer@1"
+    assert found.bounds == row_of(table).given_away.bounds
+
+
 def test_without_a_clear_metric_of_buyers_it_is_not_known():
     table, _ = customers()
-    two = ("  no_guardrails_because", VISIT[1:] + "\n  no_guardrails_because")
-    found = row_of(table, two).given_away
+    found = row_of(table, BUYERS_DECIDE, TWO).given_away
     assert found.known == "no metric of buyers"
     assert np.isnan(found.bounds).all()
 
 
 def test_the_funnel_says_which_of_two_metrics_counts_buyers():
     table, _ = customers()
-    two = ("  no_guardrails_because", VISIT[1:] + "\n  no_guardrails_because")
-    funnel = ("Nothing.", "Nothing.\n  funnel: [visit@1, buyer@1, spend@1]")
-    assert row_of(table, two, funnel).given_away.buyers == "buyer@1"
+    spend = ("  secondary:", f"  secondary:{SPEND}")
+    found = row_of(table, BUYERS_DECIDE, TWO, spend, FUNNEL).given_away
+    assert found.buyers == "buyer@1"
 
 
 def test_several_redemptions_of_a_customer_cannot_be_told_apart():

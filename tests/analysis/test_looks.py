@@ -241,3 +241,11 @@ def test_between_looks_the_looks_ahead_are_those_of_the_plan():
         assert [look.bound for look in report.ahead][-1] >= 1.959
         if bound:
             assert [round(look.bound, 2) for look in report.ahead] == [bound]
+
+
+def test_a_reading_with_hardly_any_information_has_an_interval_all_the_same():
+    rule = LookRule("between looks", (0.01,), "group_sequential", information=0.001)
+    assert rule.bound(0.05) > 9
+    assert 0.95 < rule.confidence(0.95) < 1
+    assigned, outcomes = customers()
+    assert up.analyse(trigger(), assigned, outcomes, as_of=day(3), earlier=()).provisional

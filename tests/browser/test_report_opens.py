@@ -1,11 +1,13 @@
 """The page opens from the file system in a real browser, without a network."""
 
 import os
+import re
 import shutil
 import subprocess
 
 import pytest
 
+from tests.report import analyses
 from uplift.experiment import load_experiment
 from uplift.report.page import write_report
 from uplift.report.road import Road
@@ -43,3 +45,27 @@ def test_the_page_opens_without_a_network_and_without_complaints(browser, root, 
     assert experiment.title in shown
     assert "A label" in shown
     assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("language", "headline"), [("en", "Scale email 2"), ("fr", "Généraliser email 2")]
+)
+def test_the_page_of_an_analysis_opens_in_both_languages(browser, tmp_path, language, headline):
+    report = analyses.read(37)
+    page = tmp_path / "analysis.html"
+    report.to_html(page, language=language)
+    shown, complaints = opened(browser, page, tmp_path / "profile")
+    assert f'<html lang="{language}">' in shown
+    assert headline in re.sub(r"<[^>]*>", "", shown)
+    assert shown.count("<svg") == 1
+    assert complaints == []
+
+
+def test_a_script_in_the_page_would_be_stopped_and_seen(browser, tmp_path):
+    page = tmp_path / "analysis.html"
+    html = analyses.read(37, n=2_000).to_html()
+    script = "<script>document.title = 'it ran'</script>"
+    page.write_text(html.replace("</main>", f"{script}</main>"), encoding="utf-8")
+    shown, complaints = opened(browser, page, tmp_path / "profile")
+    assert "<title>it ran</title>" not in shown
+    assert complaints

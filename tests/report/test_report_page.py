@@ -6,12 +6,14 @@ from html.parser import HTMLParser
 
 import pytest
 
+from uplift.errors import DefinitionError
 from uplift.files import file_digest
 from uplift.report.money import money_of
 from uplift.report.page import render, write_report
 from uplift.report.road import Road
 from uplift.report.words import decision_of, next_tests_of, risks_of, unknowns_of
 from uplift.table import format_value, to_plain
+from uplift.text.texts import TABLES
 
 SPITEFUL = "<script>alert('x')</script> & \"co\""
 
@@ -166,3 +168,54 @@ def test_a_withheld_verdict_is_withheld_from_models_too(road):
     quality = replace(road.quality, recommended="t")
     chosen = decision_of(replace(road, quality=quality, report=replace(road.report, decision=held)))
     assert (chosen.action, chosen.words) == ("none", "No verdict: sample ratio failed.")
+
+
+# --- in French ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def french(road):
+    return render(road.told_in("fr"))
+
+
+def told(page):
+    """What the marketer reads: the page without its evidence, its data and its marks."""
+    upper = page[page.index("<body>") : page.index('id="method"')]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", upper))
+
+
+def test_the_page_in_french_has_the_same_sections_and_numbers(page, french):
+    assert '<html lang="fr">' in french
+    sections = r'<section[^>]* id="([a-z]+)"'
+    assert re.findall(sections, french) == re.findall(sections, page)
+    assert [value for value, _ in read(french).figures] == [
+        value for value, _ in read(page).figures
+    ]
+    for value, shown in read(french).figures:
+        assert shown == format_value(float(value), "money", "fr")
+
+
+def test_no_english_words_stand_above_the_evidence_of_a_french_page(french, road):
+    text, mine = told(french), " ".join(TABLES["fr"].values())
+    for metric in road.experiment.all_metrics:  # titles and units are the owner's words
+        text = text.replace(metric.title, "").replace(metric.unit, "")
+    for name, words in TABLES["en"].items():
+        if "{" not in words and len(words) > 8 and words not in mine:
+            assert words not in text, name
+    for words in ("per customer, over", "contacts; ", "Targeting by", "Keep a control", "proven"):
+        assert words not in text
+
+
+def test_a_decision_is_told_in_the_language_of_the_page(road):
+    alone = replace(road, quality=None, roi=None, plan=None)
+    english, other = (decision_of(alone.told_in(language)) for language in ("en", "fr"))
+    assert english.action == other.action
+    assert not {english.words, *english.reasons} & {other.words, *other.reasons}
+    assert decision_of(Road(experiment=road.experiment, language="fr")).words.startswith(
+        "Pas encore"
+    )
+
+
+def test_a_language_without_words_is_refused(road):
+    with pytest.raises(DefinitionError, match="no words in 'de'"):
+        road.told_in("de")

@@ -8,7 +8,8 @@ from uplift.errors import DataError, DefinitionError
 from uplift.report.curve_charts import curves
 from uplift.report.plots import draw
 from uplift.report.style import page_svg, styled
-from uplift.report.words import listed, policy_words
+from uplift.report.words import policy_words
+from uplift.text.texts import text_of
 
 RESULTS = ("report", "suite", "quality", "roi", "plan")
 
@@ -82,5 +83,7 @@ def test_policies_and_lists_read_as_people_say_them():
     assert policy_words("everyone:mens_email") == "mens email to everyone"
     assert policy_words("nobody") == "contact nobody"
     assert policy_words("dr") == "the dr model"
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert policy_words("everyone:mens_email", text_of("fr")) == "mens email pour tous"
+    assert text_of("en").listed(["a"]) == "a"
+    assert text_of("en").listed(["a", "b", "c"]) == "a, b and c"
+    assert text_of("fr").listed(["a", "b"]) == "a et b"

@@ -6,6 +6,10 @@ from string import Formatter
 import pytest
 
 from uplift.errors import DefinitionError
+from uplift.text.english import ENGLISH
+from uplift.text.english_checks import ENGLISH_CHECKS
+from uplift.text.english_page import ENGLISH_PAGE
+from uplift.text.english_road import ENGLISH_ROAD
 from uplift.text.places import Place
 from uplift.text.texts import LANGUAGES, TABLES, text_of
 
@@ -30,6 +34,11 @@ def test_every_language_has_the_same_names():
     first, *others = (TABLES[language] for language in LANGUAGES)
     for other in others:
         assert set(other) == set(first)
+
+
+def test_no_name_stands_in_two_tables():
+    parts = (ENGLISH, ENGLISH_CHECKS, ENGLISH_PAGE, ENGLISH_ROAD)
+    assert sum(len(part) for part in parts) == len(TABLES["en"])
 
 
 def test_a_sentence_holds_the_same_values_in_every_language():
@@ -67,6 +76,13 @@ def test_a_sentence_is_filled_by_paths_and_written_as_the_language_writes():
         "+0,7500])\u00a0; 1\u202f234 € pour les 1\u202f000 clients auxquels cette version a été "
         "attribuée."
     )
+
+
+def test_times_and_dates_are_written_out():
+    text = text_of("fr")
+    assert text.value("2017-07-31T12:00:00+00:00", "moment") == "2017-07-31 12:00 UTC"
+    assert text.value("2017-07-31T12:00:00+00:00", "long_date") == "31 juillet 2017"
+    assert text_of("en").value("2017-02-03", "long_date") == "3 February 2017"
 
 
 def test_html_names_the_key_of_every_value_and_escapes_it():

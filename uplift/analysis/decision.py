@@ -17,6 +17,7 @@ from uplift.text.places import Place
 from uplift.text.texts import text_of
 
 Action = Literal["scale", "stop", "retest", "none"]
+BETWEEN_LOOKS = "between_looks"
 REMEDY = "remedy"  # the reason that says what to do about a failed check
 
 
@@ -85,7 +86,7 @@ def decide(
         until = Reason("window_open", {"until": open_until})
         return _decided("none", until, Reason("provisional", {}))
     if stage == "between looks":
-        return _decided("none", Reason("between_looks", {}))
+        return _decided("none", Reason(BETWEEN_LOOKS, {}))
     alpha = 1 - money.confidence
     proven = [row for row in money.rows if row.ci[0] > 0 and row.p_adjusted <= alpha]
     unsafe = {row.treatment for row in effects if row.role == GUARDRAIL and not row.proven}

@@ -18,7 +18,7 @@ from typing import Literal
 
 from scipy import stats
 
-from uplift.analysis.columns import REDEMPTION
+from uplift.analysis.columns import REDEMPTION, bought
 from uplift.analysis.readings import Readings
 from uplift.experiment import CONTROL, Experiment
 from uplift.inference.moments import Moments
@@ -38,7 +38,7 @@ class GivenAway:
             customer redeemed more than once, or the control redeems too)
     bounds  (least, most), in currency, 0 or more; (nan, nan) when not known
     ci      holds it, wherever in the bounds it lies, at the plan's confidence or more
-    buyers  key of the metric that says who bought; None when there is none
+    buyers  key of the metric that says who bought (of spend: who has any); None when there is none
     """
 
     known: Known
@@ -54,25 +54,36 @@ NOTHING = GivenAway("nothing redeemed", (0.0, 0.0), (0.0, 0.0))
 def given_away(arm: str, experiment: Experiment, readings: Readings) -> GivenAway:
     """The bounds for one treatment, from plain means of its units and of the control's."""
     cost = float(experiment.economics.redemption_costs([arm])[0])
-    metric = buyers_metric(experiment)
+    found = _buyers(experiment, readings)
     if experiment.economics.redemption_outcome is None or cost == 0:
         return NOTHING
-    if metric is None:
+    if found is None:
         return NOT_READ
+    key, buyers = found
     if readings.clustered or readings.customers is not None:
-        return GivenAway("clusters", buyers=metric.key)
+        return GivenAway("clusters", buyers=key)
     treated, control = readings.moments[arm], readings.moments[CONTROL]
     if not _once_each(treated, cost) or control.mean_of(REDEMPTION) != 0:
-        return GivenAway("several each", buyers=metric.key)
+        return GivenAway("several each", buyers=key)
     level = readings.rule.confidence(readings.confidence)
-    least, most, ci = _shares(treated, control, metric.key, cost=cost, confidence=level)
+    least, most, ci = _shares(treated, control, buyers, cost=cost, confidence=level)
     per_share = cost * readings.analysed[arm]
     return GivenAway(
         "bounds",
         (round(per_share * least, 2), round(per_share * most, 2)),
         (per_share * ci[0], per_share * ci[1]),
-        metric.key,
+        key,
     )
+
+
+def _buyers(experiment: Experiment, readings: Readings) -> tuple[str, str] | None:
+    """The metric that says who bought, and its reading: who spends, where spend is primary."""
+    primary = experiment.primary
+    spends = primary.column == experiment.money.value
+    if spends and bought(primary.key) in readings.moments[CONTROL].columns:
+        return primary.key, bought(primary.key)
+    metric = buyers_metric(experiment)
+    return None if metric is None else (metric.key, metric.key)
 
 
 def buyers_metric(experiment: Experiment) -> Metric | None:
@@ -115,10 +126,10 @@ def _shares(
     Redeeming and buying go together, so the error of the lower bound is at most the sum of both.
     """
     redeemed = treated.mean_of(REDEMPTION) / cost
-    bought, anyway = treated.mean_of(buyers), control.mean_of(buyers)
+    buying, anyway = treated.mean_of(buyers), control.mean_of(buyers)
     error = _std_error(treated, REDEMPTION) / cost
     error_of_won = math.hypot(_std_error(treated, buyers), _std_error(control, buyers))
-    least = redeemed - max(bought - anyway, 0.0)
+    least = redeemed - max(buying - anyway, 0.0)
     most = min(redeemed, anyway)
     z = float(stats.norm.ppf(0.5 + confidence / 2))
     low = max(0.0, least - z * (error + error_of_won))

@@ -26,6 +26,7 @@ from uplift.looks import information, last_day, look_days
 Stage = Literal["final", "look", "between looks"]
 SMALLEST_P_VALUE = 1e-12  # where the search for a p-value begins
 NOT_THE_SAME = 1e-9
+ALMOST_CERTAIN = 1 - 1e-15  # the highest level an interval can be read at: 8 standard errors
 LEAST_INFORMATION = 0.01  # of a reading before any is in; it only sets how wide a band is
 
 
@@ -115,7 +116,7 @@ class LookRule:
         """Level at which an interval is read so that it holds at `wanted` over all looks."""
         if self.plain:
             return wanted
-        return float(1 - 2 * stats.norm.sf(self.bound(1 - wanted)))
+        return min(float(1 - 2 * stats.norm.sf(self.bound(1 - wanted))), ALMOST_CERTAIN)
 
     def p_value(self, p_value: float, *, test: str) -> float:
         """The p-value of a single two-sided test as one that holds over the looks until now.

@@ -4,13 +4,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from uplift.amendments import Amendment
-from uplift.analysis.decision import Decision, words_of
+from uplift.analysis.decision import BETWEEN_LOOKS, Decision, words_of
 from uplift.analysis.delivery import Delivery
 from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
 from uplift.analysis.funnel import Funnel
@@ -22,10 +25,13 @@ from uplift.analysis.segments import SegmentReading
 from uplift.analysis.spend_split import SpendSplit
 from uplift.analysis.wave_effects import WaveRow
 from uplift.checks import Check, blocked_by
+from uplift.files import write_text
 from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table, format_value, to_plain
 from uplift.text.places import Place
 from uplift.text.texts import text_of
+
+PAGE = "uplift.report.analysis_page"  # loaded by name, so that a result knows no template
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +89,12 @@ class AnalysisReport(Result):
         return not blocked_by(self.checks)
 
     @property
+    def judged(self) -> bool:
+        """Whether effects have verdicts: checks hold, windows are closed, the look is planned."""
+        codes = {reason.code for reason in self.decision.reasons}
+        return self.valid and not self.provisional and BETWEEN_LOOKS not in codes
+
+    @property
     def barred(self) -> tuple[str, ...]:
         """Treatments with a guardrail that is not proven to hold; they are not sent."""
         broken = {row.treatment for row in self.effects if row.role == GUARDRAIL and not row.proven}
@@ -119,6 +131,22 @@ class AnalysisReport(Result):
                 found[row.metric] = (row.relative_effect, (high - low) / (2 * z))
         return found
 
+    def to_html(self, path: str | Path | None = None, *, language: str = "en") -> str:
+        """The page for people who decide: no network, no script; written when `path` is given.
+
+        language  "en" or "fr". Errors: LANGUAGE_UNKNOWN
+        """
+        page = str(import_module(PAGE).render_analysis(self, language=language))
+        if path is not None:
+            write_text(page, path)
+        return page
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the decision first, then the effects."""
+        decided = "".join(f"<li>{escape(words)}</li>" for words in self.decision.words[1:])
+        first = f"<p><strong>{escape(self.decision.words[0])}</strong></p>"
+        return f"{first}<ul>{decided}</ul>{super()._repr_html_()}"
+
     def table(self) -> Table:
         """The effects."""
         columns = (
@@ -137,7 +165,7 @@ class AnalysisReport(Result):
 
     def _lines(self, row: EffectRow) -> Iterator[tuple[Any, ...]]:
         """A row, and beneath it the same without the weight of one dominating unit."""
-        verdict = row.verdict if self.valid else "withheld"
+        verdict = row.verdict if self.judged else "withheld"
         yield _line(row.metric, row, row.estimate, row.p_adjusted, verdict)
         if row.winsorised is not None:
             name = f"{row.metric}, largest unit cut to {format_value(row.cap, 'number')}"
@@ -161,7 +189,7 @@ class AnalysisReport(Result):
         text = text_of(language)
         for one in self.amendments:
             yield text.plain("amendment", Place(to_plain(one)))
-        for row in self.effects if self.valid else ():
+        for row in self.effects if self.judged else ():
             yield text.plain(effect_sentence(row), Place(to_plain(row)))
 
     def metrics(self) -> dict[str, float]:

@@ -23,6 +23,7 @@ from uplift.cli.common import (
     show,
     verdict,
 )
+from uplift.cli.pages import Languages, languages_of, write_pages
 from uplift.errors import DefinitionError
 
 
@@ -233,6 +234,7 @@ def analyse(
     as_of: Annotated[
         str | None, typer.Option(help="Read as of this day or time; now by default.")
     ] = None,
+    language: Languages = None,
     missing: Missing = None,
     repeats: Repeats = None,
     two_arms: TwoArms = None,
@@ -242,10 +244,16 @@ def analyse(
     who: Who = None,
     as_json: Json = False,
 ) -> int:
-    """Read an experiment by its sealed plan: effects, guardrails, money, decision.
+    """Read an experiment by its sealed plan: effects, guardrails, money, decision, and a page.
 
-    Example: `uplift analyse spring_voucher`
+    Writes `analysis.json` and `analysis.html` (in French `analysis.fr.html`), which opens without
+    a network: the decision first, every number with its key in the JSON.
+
+    Examples: `uplift analyse spring_voucher`;
+    `uplift analyse spring_voucher --language en --language fr`;
+    `uplift analyse spring_voucher --as-of 2017-07-17`
     """
+    languages = languages_of(language)
     campaign = campaign_of(
         name,
         root,
@@ -258,7 +266,9 @@ def analyse(
     )
     moment = None if as_of is None else campaign.experiment.schedule.moment(as_of)
     report = campaign.analyse(as_of=moment)
-    show(report, as_json=as_json, wrote=(campaign.path("analyse"),))
+    file = campaign.path("analyse")
+    pages = write_pages(lambda path, lang: report.to_html(path, language=lang), file, languages)
+    show(report, as_json=as_json, wrote=(file, *pages))
     return verdict(report.checks)
 
 
@@ -368,17 +378,29 @@ def score(name: Name, customers: Table_, root: Root = HERE, as_json: Json = Fals
 
 
 @app.command()
-def report(name: Name, missing: Missing = None, root: Root = HERE) -> int:
+def report(
+    name: Name, language: Languages = None, missing: Missing = None, root: Root = HERE
+) -> int:
     """Write the page for marketers: decision, money, who, risk, what is not known.
 
-    Example: `uplift report spring_voucher`
+    Writes `report.html` (in French `report.fr.html`). The page of the test alone, without models,
+    is written by `uplift analyse`.
+
+    Examples: `uplift report spring_voucher`; `uplift report spring_voucher --language fr`
     """
     from uplift.report.page import write_report
     from uplift.report.road import road_of
 
+    languages = languages_of(language)
     campaign = campaign_of(name, root, missing=missing)
-    write_report(campaign.path("report"), road_of(campaign))
-    print(f"wrote {campaign.path('report')}")
+    road = road_of(campaign)
+    pages = write_pages(
+        lambda path, lang: write_report(path, road.told_in(lang)),
+        campaign.path("report"),
+        languages,
+    )
+    for page in pages:
+        print(f"wrote {page}")
     return 0
 
 

@@ -11,35 +11,34 @@ from uplift.evaluation.curves import Curve
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
 from uplift.report.style import BLUE, INK, MUTED, ORANGE, WIDTH, title
-from uplift.report.words import listed, shown_candidate
-from uplift.table import format_value
+from uplift.report.words import shown_candidate
+from uplift.text.texts import ENGLISH_TEXT, Text
 
 N_BINS = 60
 N_POINTS = 200  # of a curve over all customers
 CENTRAL = (0.005, 0.995)  # quantiles a distribution is drawn between; the rest is piled at the ends
 
 
-def curves(quality: Quality, candidate: str | None = None) -> Any:
+def curves(quality: Quality, candidate: str | None = None, *, text: Text = ENGLISH_TEXT) -> Any:
     """Gain of treating the top of a ranking, with its band, against the same share by lot."""
     name = candidate or shown_candidate(quality)
     panels = []
     for (owner, arm), curve in quality.curves.items():
         if owner == name:
-            panels.append(_curve(curve, arm=arm, quality=quality, name=name))
+            panels.append(_curve(curve, arm=arm, quality=quality, name=name, text=text))
     if not panels:
         raise DataError(f"There is no curve of candidate {name!r}.", code="CANDIDATE_UNKNOWN")
     proven = [arm for arm in quality.arms[1:] if quality.ranking(name, arm).verdict == "proven"]
-    found = [arm.replace("_", " ") for arm in proven]
     finding = (
-        f"Ranking by {name} finds who responds to {listed(found)}"
+        text.tell("chart.curves.proven", model=name, arms=proven)
         if proven
-        else f"Ranking by {name} is not proven better than a lottery"
+        else text.tell("chart.curves.unproven", model=name)
     )
-    detail = "Solid: best customers first, with its band. Dashed: the same share drawn by lot."
+    detail = text.tell("chart.curves.detail")
     return alt.hconcat(*panels, spacing=22).properties(title=title(finding, detail))
 
 
-def spread(roi: Roi) -> Any:
+def spread(roi: Roi, text: Text = ENGLISH_TEXT) -> Any:
     """Distribution of expected profit per customer, one panel per arm."""
     low, high = np.quantile(roi.customers["profit"], CENTRAL)
     edges = np.linspace(min(low, 0.0), max(high, 0.0), N_BINS + 1)
@@ -49,7 +48,7 @@ def spread(roi: Roi) -> Any:
         frames.append(
             pd.DataFrame(
                 {
-                    "arm": str(arm).replace("_", " "),
+                    "arm": text.value(arm, "name"),
                     "from": edges[:-1],
                     "to": edges[1:],
                     "share": counts / len(rows),
@@ -65,7 +64,7 @@ def spread(roi: Roi) -> Any:
         .encode(
             x=alt.X(
                 "from:Q",
-                title=f"expected profit per customer, {roi.currency}",
+                title=text.tell("chart.spread.axis", currency=roi.currency),
                 bin="binned",
                 axis=alt.Axis(tickCount=10),
             ),
@@ -86,16 +85,16 @@ def spread(roi: Roi) -> Any:
         )
         .properties(
             title=title(
-                f"For {format_value(losing, 'share')} of customers no contact pays"
+                text.tell("chart.spread.some", share=losing)
                 if losing
-                else "For every customer some contact is expected to pay",
-                "Share of customers by expected profit; right of the line the contact pays.",
+                else text.tell("chart.spread.all"),
+                text.tell("chart.spread.detail"),
             )
         )
     )
 
 
-def depth(roi: Roi) -> Any:
+def depth(roi: Roi, text: Text = ENGLISH_TEXT) -> Any:
     """Expected profit against the share of customers contacted, best first."""
     best = np.sort(roi.customers.groupby("unit")["profit"].max().to_numpy())[::-1]
     total = np.concatenate([[0.0], np.cumsum(best)])
@@ -109,21 +108,23 @@ def depth(roi: Roi) -> Any:
     point = alt.Chart(mark).mark_point(color=INK, fill=INK, size=70, opacity=1)
     encoding = {
         "x": alt.X(
-            "share:Q", title="share of customers contacted", axis=alt.Axis(format="%", tickCount=6)
+            "share:Q",
+            title=text.tell("chart.depth.share"),
+            axis=alt.Axis(format="%", tickCount=6),
         ),
-        "y": alt.Y("profit:Q", title=f"expected profit, {roi.currency}"),
+        "y": alt.Y("profit:Q", title=text.tell("chart.depth.profit", currency=roi.currency)),
     }
     return alt.layer(line.encode(**encoding), point.encode(**encoding)).properties(
         width=WIDTH - 100,
         height=200,
         title=title(
-            f"A contact pays, in expectation, for {format_value(pays, 'share')} of customers",
-            "Customers with the highest expected profit first, each with the best arm.",
+            text.tell("chart.depth.finding", share=pays),
+            text.tell("chart.depth.detail"),
         ),
     )
 
 
-def _curve(curve: Curve, *, arm: str, quality: Quality, name: str) -> Any:
+def _curve(curve: Curve, *, arm: str, quality: Quality, name: str, text: Text) -> Any:
     rows = pd.DataFrame(
         {
             "share": curve.share,
@@ -134,9 +135,14 @@ def _curve(curve: Curve, *, arm: str, quality: Quality, name: str) -> Any:
         }
     )
     n_panels = max(len(quality.arms) - 1, 1)
-    unit = f"gain, {quality.outcome} per customer" if arm == quality.arms[1] else ""
+    first = arm == quality.arms[1]
+    unit = text.tell("chart.curves.gain", outcome=quality.outcome) if first else ""
     base = alt.Chart(rows).encode(
-        x=alt.X("share:Q", title="share contacted", axis=alt.Axis(format="%", tickCount=4))
+        x=alt.X(
+            "share:Q",
+            title=text.tell("chart.curves.share"),
+            axis=alt.Axis(format="%", tickCount=4),
+        )
     )
     return alt.layer(
         base.mark_area(opacity=0.18, color=BLUE).encode(y=alt.Y("low:Q", title=unit), y2="high:Q"),
@@ -146,7 +152,7 @@ def _curve(curve: Curve, *, arm: str, quality: Quality, name: str) -> Any:
         width=(WIDTH - 30 - 58 * (n_panels - 1)) / n_panels - 30,
         height=190,
         title=alt.TitleParams(
-            f"{arm.replace('_', ' ')}: {quality.ranking(name, arm).verdict}",
+            text.tell("chart.curves.panel", arm=arm, verdict=quality.ranking(name, arm).verdict),
             fontSize=12,
             fontWeight="normal",
             color=MUTED,

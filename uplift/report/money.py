@@ -11,6 +11,7 @@ from uplift.evaluation.quality import Quality
 from uplift.report.road import Road
 from uplift.report.words import policy_words
 from uplift.table import Column, Result, Table
+from uplift.text.texts import text_of
 
 PLAN = "plan.measured"
 
@@ -42,6 +43,7 @@ class Money(Result):
     confidence: float
     rows: tuple[MoneyRow, ...]
     recommended_source: str = ""
+    language: str = "en"
 
     @property
     def recommended(self) -> MoneyRow | None:
@@ -66,11 +68,14 @@ class Money(Result):
             ]
             for row in self.rows
         ]
-        note = (
-            f"{self.currency} over contacting nobody, for {self.n_units:,} customers; "
-            f"{self.confidence:.0%} intervals from the experiment's own outcomes."
+        text = text_of(self.language)
+        note = text.tell(
+            "road.money.note",
+            currency=self.currency,
+            n_units=self.n_units,
+            confidence=self.confidence,
         )
-        return Table("Incremental profit", columns, rows, note=note)
+        return Table(text.tell("road.money.title"), columns, rows, note=note)
 
     def row(self, source: str) -> MoneyRow | None:
         """The row of one source, if there is one."""
@@ -89,6 +94,7 @@ def money_of(road: Road) -> Money | None:
         confidence=road.roi.confidence if road.roi else MEASURED_CONFIDENCE,
         rows=rows,
         recommended_source=_recommended(road),
+        language=road.language,
     )
 
 
@@ -105,7 +111,7 @@ def _arms(road: Road) -> Iterator[MoneyRow]:
         return
     for total in road.roi.totals:
         yield MoneyRow(
-            name=f"everyone, by {total.arm.replace('_', ' ')}",
+            name=text_of(road.language).tell("road.money.everyone", arm=total.arm),
             source=f"roi.totals.{total.arm}",
             n_contacts=float(total.n_units),
             cost=total.cost,
@@ -125,9 +131,9 @@ def _policy(road: Road) -> Iterator[MoneyRow]:
     )
     if gain is None or quality.recommended_policy.kind == "everyone":  # has its row already
         return
-    row = quality.recommended_policy
+    row, text = quality.recommended_policy, text_of(road.language)
     yield MoneyRow(
-        name=f"whom {policy_words(quality.recommended)} picks",
+        name=text.tell("road.money.picks", policy=policy_words(quality.recommended, text)),
         source=f"quality.gains.{quality.recommended}",
         n_contacts=row.share_contacted * quality.n_units,
         cost=row.cost * quality.n_units,
@@ -143,7 +149,7 @@ def _plan(road: Road) -> Iterator[MoneyRow]:
     if plan is None or plan.measured is None:
         return
     yield MoneyRow(
-        name="the contact plan, within its limits",
+        name=text_of(road.language).tell("road.money.plan"),
         source=PLAN,
         n_contacts=float(plan.n_contacts),
         cost=plan.cost,

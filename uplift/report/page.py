@@ -3,8 +3,9 @@
 Decision → money → who → contact plan → risk → what is not known → next test → method and evidence.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,22 @@ from markupsafe import Markup
 
 from uplift.amendments import amendments_table
 from uplift.checks import checks_table
+from uplift.contacts.plan import ContactPlan
 from uplift.contacts.policy import ContactPolicy
+from uplift.evaluation.quality import Quality
+from uplift.evaluation.roi import Roi
 from uplift.files import write_text
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.money import PLAN, Money, money_of
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.road import Road
-from uplift.report.style import page_svg, styled
+from uplift.report.section import Section, figure
 from uplift.report.words import Decision, decision_of, next_tests_of, risks_of, unknowns_of
-from uplift.table import Column, Table, canonical_json, format_value
+from uplift.table import Column, Table, canonical_json
+from uplift.text.texts import Text, text_of
 
 TEMPLATE = "report.html"
-KINDS = {
-    "ab_test": "A/B test",
-    "campaign_holdout": "Campaign with a holdout",
-    "factorial": "Factorial test",
-    "universal_control": "Universal control group",
-    "trigger": "Always-on trigger",
-}
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,7 @@ class Figure:
     """A number as people read it; `value` is the number as the results hold it."""
 
     value: float
-
-    @property
-    def shown(self) -> str:
-        """In whole units of the currency."""
-        return format_value(self.value, "money")
+    shown: str  # in whole units of the currency
 
 
 @dataclass(frozen=True)
@@ -58,23 +52,6 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Section:
-    """A question and its answer: sentences, pictures, tables."""
-
-    key: str
-    title: str
-    lead: str = ""
-    points: tuple[str, ...] = ()
-    figures: tuple[Markup, ...] = ()
-    tables: tuple[Markup, ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to show."""
-        return not (self.points or self.figures or self.tables)
-
-
-@dataclass(frozen=True)
 class Page:
     """What the template shows."""
 
@@ -83,10 +60,13 @@ class Page:
     eyebrow: str
     label: str
     decision: Decision
+    verdict: str
     tiles: tuple[Tile, ...]
     sections: tuple[Section, ...]
+    method: Section
     appendix: tuple[Section, ...]
     money_json: Markup
+    truth: str
     footer: str
 
 
@@ -109,186 +89,187 @@ def render(road: Road) -> str:
 
 def page_of(road: Road) -> Page:
     """Everything on the page, in its order."""
-    money = money_of(road)
+    text, money = text_of(road.language), money_of(road)
     sections = (
-        _amendments(road),
-        _money(road, money),
-        _who(road),
-        _plan(road),
-        Section("risk", "What may go wrong", points=tuple(risks_of(road))),
-        Section("unknown", "What we do not know", points=tuple(unknowns_of(road))),
-        Section("next", "What to test next", points=tuple(next_tests_of(road))),
+        _amendments(road, text),
+        _money(road, money, text),
+        _who(road, text),
+        _plan(road, text),
+        _section("risk", text, points=tuple(risks_of(road))),
+        _section("unknown", text, points=tuple(unknowns_of(road))),
+        _section("next", text, points=tuple(next_tests_of(road))),
     )
+    decision = decision_of(road)
     return Page(
         language=road.language,
         title=road.experiment.title,
-        eyebrow=_eyebrow(road),
+        eyebrow=_eyebrow(road, text),
         label=road.label,
-        decision=decision_of(road),
-        tiles=tuple(_tiles(road, money)),
+        decision=decision,
+        verdict=text.value(decision.action, "term"),
+        tiles=tuple(_tiles(road, money, text)),
         sections=tuple(section for section in sections if not section.is_empty),
-        appendix=tuple(part for part in _appendix(road) if not part.is_empty),
+        method=_section("method", text),
+        appendix=tuple(part for part in _appendix(road, text) if not part.is_empty),
         money_json=_embedded(money),
-        footer=_footer(road),
+        truth=text.tell("road.truth"),
+        footer=_footer(road, text),
     )
 
 
-def _eyebrow(road: Road) -> str:
+def _section(key: str, text: Text, **parts: tuple[Any, ...]) -> Section:
+    """A section with its title, and its lead where it has one."""
+    lead = f"road.lead.{key}"
+    words = text.tell(lead) if text.has(lead) else ""
+    return Section(key, text.tell(f"road.section.{key}"), words, **parts)
+
+
+def _eyebrow(road: Road, text: Text) -> str:
     schedule = road.experiment.schedule
-    start, end = schedule.launch_at.date(), schedule.closes_at.date()
-    return (
-        f"{KINDS[road.experiment.kind]} · {road.experiment.id} · "
-        f"{start.day} {start:%B %Y} to {end.day} {end:%B %Y}"
+    return text.tell(
+        "road.eyebrow",
+        kind=road.experiment.kind,
+        id=road.experiment.id,
+        start=schedule.launch_at.isoformat(),
+        end=schedule.closes_at.isoformat(),
     )
 
 
-def _tiles(road: Road, money: Money | None) -> Iterator[Tile]:
+def _tiles(road: Road, money: Money | None, text: Text) -> Iterator[Tile]:
     """The recommended way of contacting and the plan, each with its range and the known truth."""
     if money is None:
         return
     plan = money.row(PLAN) if road.plan and _limits(road.plan.policy) else None
     for row in (money.recommended, plan):
         if row is not None:
-            low, high, cost = (format_value(x, "money") for x in (row.low, row.high, row.cost))
             yield Tile(
-                f"Profit: {row.name}",
-                Figure(row.profit),
-                money.currency,
-                detail=f"between {low} and {high}, after costs of {cost}",
-                truth=None if row.truth is None else Figure(row.truth),
+                text.tell("road.tile", name=row.name),
+                _figure(row.profit, text),
+                text.value(money.currency, "currency"),
+                detail=text.tell("road.tile.range", low=row.low, high=row.high, cost=row.cost),
+                truth=None if row.truth is None else _figure(row.truth, text),
             )
+
+
+def _figure(value: float, text: Text) -> Figure:
+    return Figure(value, text.value(value, "money"))
 
 
 def _limits(policy: ContactPolicy) -> bool:
     return policy.budget is not None or bool(policy.max_volume) or bool(policy.min_volume)
 
 
-def _amendments(road: Road) -> Section:
+def _amendments(road: Road, text: Text) -> Section:
     found = road.amendments or (road.report.amendments if road.report else ())
-    return Section(
-        "amendments",
-        "What was changed after sealing",
-        lead="The experiment was not run exactly as it was promised.",
-        tables=_html(amendments_table(found)) if found else (),
-    )
+    tables = _html(text, amendments_table(found)) if found else ()
+    return _section("amendments", text, tables=tables)
 
 
-def _money(road: Road, money: Money | None) -> Section:
+def _money(road: Road, money: Money | None, text: Text) -> Section:
     if money is None:
-        return Section("money", "What it brings")
+        return _section("money", text)
     tables = [money.table()]
     if road.roi is not None:
-        tables.append(road.roi.table())
-    return Section(
-        "money",
-        "What it brings",
-        lead="Profit over contacting nobody. A range that includes zero means: not proven.",
-        tables=_html(*tables),
+        tables.append(_returns(road.roi, text))
+    return _section("money", text, tables=_html(text, *tables))
+
+
+def _returns(roi: Roi, text: Text) -> Table:
+    note = text.tell(
+        "road.roi.note", currency=roi.currency, n_units=roi.n_units, confidence=roi.confidence
     )
+    title = text.tell("road.roi.title", candidate=roi.candidate)
+    return replace(roi.table(), title=title, note=note)
 
 
-def _who(road: Road) -> Section:
-    figures = []
+def _who(road: Road, text: Text) -> Section:
+    charts: dict[str, Any] = {}
     if road.quality is not None:
-        figures += [
-            _figure(policies(road.quality), "Value of every policy with its interval", "policies"),
-            _figure(curves(road.quality), "Gain of the ranking by share contacted", "curves"),
-        ]
+        charts["policies"] = policies(road.quality, text)
+        charts["curves"] = curves(road.quality, text=text)
     if road.roi is not None:
-        figures += [
-            _figure(spread(road.roi), "Expected profit per customer by arm", "spread"),
-            _figure(depth(road.roi), "Expected profit by share contacted", "depth"),
-        ]
-    return Section(
-        "who",
-        "Who should be contacted",
-        lead="A policy is worth having only if it beats the simpler ones outside the noise.",
-        figures=tuple(figures),
+        charts["spread"] = spread(road.roi, text)
+        charts["depth"] = depth(road.roi, text)
+    return _section("who", text, figures=_pictures(charts, text))
+
+
+def _pictures(charts: Mapping[str, Any], text: Text) -> tuple[Markup, ...]:
+    """Charts by key, each with its name for people who hear the page."""
+    return tuple(
+        figure(chart, text.tell(f"chart.{key}.name"), key, text.language)
+        for key, chart in charts.items()
     )
 
 
-def _plan(road: Road) -> Section:
+def _plan(road: Road, text: Text) -> Section:
     plan = road.plan
     if plan is None:
-        return Section("plan", "The next contacts")
-    points = [*_promise(road), *(check.remedy for check in plan.notices)]
-    return Section(
+        return _section("plan", text)
+    charts = {"channels": channels(plan, text), "rules": against_rules(plan, text)}
+    return _section(
         "plan",
-        "The next contacts",
-        points=tuple(points),
-        figures=(
-            _figure(channels(plan), "Contacts per channel with limits", "channels"),
-            _figure(against_rules(plan), "The plan beside simple rules", "rules"),
-        ),
-        tables=_html(plan.table(), *([plan.prices_table()] if plan.prices else [])),
+        text,
+        points=(*_promise(plan, text), *(check.remedy for check in plan.notices)),
+        figures=_pictures(charts, text),
+        tables=_html(text, _channels(plan, text), *([plan.prices_table()] if plan.prices else [])),
     )
 
 
-def _promise(road: Road) -> Iterator[str]:
-    plan = road.plan
-    if plan is None:
-        return
-    money = plan.policy.currency
-    expected = format_value(plan.expected_profit, "money")
+def _channels(plan: ContactPlan, text: Text) -> Table:
+    note = text.tell(
+        "road.plan.note",
+        alone=plan.n_units - plan.n_contacts,
+        n_units=plan.n_units,
+        currency=plan.policy.currency,
+        bound=plan.certificate.bound,
+    )
+    return replace(plan.table(), note=note)
+
+
+def _promise(plan: ContactPlan, text: Text) -> Iterator[str]:
+    currency = plan.policy.currency
     if plan.measured is not None:
-        low, high = (format_value(bound, "money") for bound in plan.measured.ci)
-        yield (
-            f"The models promise {expected} {money}. The experiment's own outcomes put it between "
-            f"{low} and {high} {money}; they also helped to choose whom to contact, which may "
-            "flatter the plan a little."
+        low, high = plan.measured.ci
+        yield text.tell(
+            "road.promise", expected=plan.expected_profit, currency=currency, low=low, high=high
         )
-    bound = format_value(plan.certificate.bound, "money")
-    yield f"No plan within these limits is expected to earn more than {bound} {money}: proven."
-    reasons = plan.reasons
-    if reasons:
-        told = ", ".join(
-            f"{reason} ({format_value(count, 'count')})" for reason, count in reasons.items()
-        )
-        yield f"Why customers are left alone: {told}."
+    yield text.tell("road.bound", bound=plan.certificate.bound, currency=currency)
+    if plan.reasons:
+        told = [{"reason": reason, "count": count} for reason, count in plan.reasons.items()]
+        yield text.tell("road.left_alone", reasons=told)
 
 
-def _appendix(road: Road) -> Iterator[Section]:
+def _appendix(road: Road, text: Text) -> Iterator[Section]:
     if road.report is not None:
-        checks = checks_table(road.report.checks)
-        yield Section(
-            "effects",
-            "Effects by the sealed plan",
-            figures=(_figure(effects(road.report), "Effects with intervals", "effects"),),
-            tables=_html(road.report.table(), road.report.money.table(), checks),
+        tables = (road.report.table(), road.report.money.table(), checks_table(road.report.checks))
+        charts = {"absolute": effects(road.report, text)}
+        yield _section(
+            "effects", text, figures=_pictures(charts, text), tables=_html(text, *tables)
         )
     if road.design is not None:
-        yield Section(
-            "design",
-            "What the design could answer",
-            tables=_html(*road.design.tables()),
-        )
+        yield _section("design", text, tables=_html(text, *road.design.tables()))
     if road.suite is not None:
-        yield Section(
+        charts = {"losses": losses(road.suite, text)}
+        yield _section(
             "candidates",
-            "Candidates on one shared cross-fit",
-            figures=(_figure(losses(road.suite), "Loss of every candidate", "losses"),),
-            tables=_html(road.suite.table()),
+            text,
+            figures=_pictures(charts, text),
+            tables=_html(text, road.suite.table()),
         )
     if road.quality is not None:
-        quality = road.quality
-        yield Section(
-            "quality",
-            "Rankings, policies and gates",
-            tables=_html(
-                quality.policies_table(),
-                quality.gains_table(),
-                quality.rankings_table(),
-                quality.calibration_table(),
-                checks_table(quality.gates(), title="Gates of promotion"),
-            ),
-        )
+        yield _section("quality", text, tables=_html(text, *_quality_tables(road.quality)))
     if road.plan is not None:
-        yield Section(
-            "certificate",
-            "Certificate of the plan",
-            tables=_html(road.plan.checks_table(), road.plan.baselines_table()),
-        )
-    yield Section("lineage", "Audit trail and lineage", tables=_html(*_lineage(road)))
+        proof = (road.plan.checks_table(), road.plan.baselines_table())
+        yield _section("certificate", text, tables=_html(text, *proof))
+    yield _section("lineage", text, tables=_html(text, *_lineage(road)))
+
+
+def _quality_tables(quality: Quality) -> Iterator[Table]:
+    yield quality.policies_table()
+    yield quality.gains_table()
+    yield quality.rankings_table()
+    yield quality.calibration_table()
+    yield checks_table(quality.gates(), title="Gates of promotion")
 
 
 def _lineage(road: Road) -> Iterator[Table]:
@@ -303,17 +284,24 @@ def _lineage(road: Road) -> Iterator[Table]:
         yield road.history
 
 
-def _footer(road: Road) -> str:
-    made = f" on {road.made_at:%Y-%m-%d %H:%M} UTC" if road.made_at else ""
-    return f"Written by uplift{made}. {road.experiment.owner} owns the experiment."
+def _footer(road: Road, text: Text) -> str:
+    if road.made_at is None:
+        return text.tell("road.footer", owner=road.experiment.owner)
+    made_at = road.made_at.astimezone(UTC).isoformat()
+    return text.tell("road.footer_dated", made_at=made_at, owner=road.experiment.owner)
 
 
-def _html(*tables: Table) -> tuple[Markup, ...]:
-    return tuple(Markup(table.html()) for table in tables)  # noqa: S704  # Table escapes its cells
+def _html(text: Text, *tables: Table) -> tuple[Markup, ...]:
+    """Tables with heads in the language, where it has a word for them."""
+    return tuple(
+        Markup(_worded(table, text).html(text.language))  # noqa: S704  # Table escapes its cells
+        for table in tables
+    )
 
 
-def _figure(chart: Any, name: str, key: str) -> Markup:
-    return Markup(page_svg(styled(chart), name=name, key=key))  # noqa: S704  # SVG escapes its text
+def _worded(table: Table, text: Text) -> Table:
+    columns = [replace(column, name=text.word(column.name)) for column in table.columns]
+    return replace(table, title=text.word(table.title), columns=columns, note=text.word(table.note))
 
 
 def _embedded(money: Money | None) -> Markup:

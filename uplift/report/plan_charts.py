@@ -7,19 +7,19 @@ import pandas as pd
 
 from uplift.contacts.plan import ContactPlan
 from uplift.report.style import BLUE, GREY, INK, ORANGE, WIDTH, title
-from uplift.table import format_value
+from uplift.text.texts import ENGLISH_TEXT, Text
 
 ROW_HEIGHT = 30  # px of one row
 
 
-def channels(plan: ContactPlan) -> Any:
+def channels(plan: ContactPlan, text: Text = ENGLISH_TEXT) -> Any:
     """Contacts per channel with their limits."""
     rows = pd.DataFrame(
         [
             {
                 "channel": use.channel,
                 "contacts": use.n_contacts,
-                "label": format_value(use.n_contacts, "count"),
+                "label": text.value(use.n_contacts, "count"),
                 "maximum": use.maximum,
                 "minimum": use.minimum,
             }
@@ -29,7 +29,7 @@ def channels(plan: ContactPlan) -> Any:
     y = alt.Y("channel:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False))
     base = alt.Chart(rows).encode(y=y)
     bars = base.mark_bar(color=BLUE, height=18).encode(
-        x=alt.X("contacts:Q", title="contacts planned", axis=alt.Axis(tickCount=6))
+        x=alt.X("contacts:Q", title=text.tell("chart.channels.axis"), axis=alt.Axis(tickCount=6))
     )
     labels = base.mark_text(align="left", dx=8, color=INK, fontSize=12).encode(
         x="contacts:Q", text="label:N"
@@ -42,40 +42,40 @@ def channels(plan: ContactPlan) -> Any:
         if rows[side].notna().any()
     ]
     alone = plan.n_units - plan.n_contacts
-    detail = "Orange marks are limits of the policy." if limits else "No channel has a limit."
+    finding, detail = (
+        "chart.channels.some" if alone else "chart.channels.all",
+        "chart.channels.limits" if limits else "chart.channels.no_limits",
+    )
     return alt.layer(bars, labels, *limits).properties(
         width=WIDTH - 140,
         height=ROW_HEIGHT * len(rows),
-        title=title(
-            f"{format_value(plan.n_contacts, 'count')} contacts; "
-            f"{format_value(alone, 'count') if alone else 'no'} customers are left alone",
-            detail,
-        ),
+        title=title(text.tell(finding, contacts=plan.n_contacts, alone=alone), text.tell(detail)),
     )
 
 
-def against_rules(plan: ContactPlan) -> Any:
+def against_rules(plan: ContactPlan, text: Text = ENGLISH_TEXT) -> Any:
     """Expected profit of the plan and of simple rules under the same limits."""
     rows = pd.DataFrame(
         [
-            {"name": "this plan", "profit": plan.expected_profit, "own": True},
+            {"name": text.tell("chart.rules.plan"), "profit": plan.expected_profit, "own": True},
             *(
                 {"name": rule.name, "profit": rule.expected_profit, "own": False}
                 for rule in plan.baselines
             ),
         ]
     )
-    rows["label"] = [format_value(value, "money") for value in rows["profit"]]
+    rows["label"] = [text.value(value, "money") for value in rows["profit"]]
     best_rule = max((rule.expected_profit for rule in plan.baselines), default=0.0)
-    more = format_value(plan.expected_profit - best_rule, "money")
-    finding = f"{more} {plan.policy.currency} more than the best simple rule"
-    if more in ("0", "-0"):
-        finding = "A simple rule does as well"
+    more = plan.expected_profit - best_rule
+    currency = {"currency": plan.policy.currency}
+    finding = text.tell("chart.rules.more", more=more, **currency)
+    if text.value(more, "money") in ("0", "-0"):
+        finding = text.tell("chart.rules.same")
     base = alt.Chart(rows).encode(
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False)),
         x=alt.X(
             "profit:Q",
-            title=f"expected profit, {plan.policy.currency}",
+            title=text.tell("chart.rules.axis", **currency),
             axis=alt.Axis(tickCount=6),
         ),
     )
@@ -89,6 +89,6 @@ def against_rules(plan: ContactPlan) -> Any:
         height=ROW_HEIGHT * len(rows),
         title=title(
             finding,
-            "Expected profit under the same limits.",
+            text.tell("chart.rules.detail"),
         ),
     )

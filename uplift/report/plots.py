@@ -22,6 +22,7 @@ from uplift.files import write_bytes
 from uplift.programme import Cohorts
 from uplift.registry.calendar import Calendar
 from uplift.rehearsal.result import Rehearsal
+from uplift.report.analysis_charts import forest, looks
 from uplift.report.balance_charts import differences
 from uplift.report.calendar_charts import weeks
 from uplift.report.control_charts import calendar, control_size, divergence
@@ -34,6 +35,7 @@ from uplift.sizing.control_size import ControlSize
 from uplift.sizing.result import Design
 from uplift.sizing.targeting import UpliftPower
 from uplift.suite import Suite
+from uplift.text.texts import text_of
 
 SPACING = 28  # px between two charts of one result
 
@@ -89,7 +91,10 @@ def _(report: PlaceboReport) -> Picture:
 
 @draw.register
 def _(report: AnalysisReport) -> Picture:
-    return Picture(styled(effects(report)))
+    text = text_of("en")
+    panels = [forest(report, text) or effects(report), looks(report, text)]
+    shown = [panel for panel in panels if panel is not None]
+    return Picture(styled(alt.vconcat(*shown, spacing=SPACING)))
 
 
 @draw.register

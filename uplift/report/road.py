@@ -1,9 +1,8 @@
 """What a page is made of: the results of one experiment's road, as far as it has been walked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
 
 from uplift.amendments import Amendment
 from uplift.analysis.report import AnalysisReport
@@ -16,6 +15,7 @@ from uplift.files import file_digest
 from uplift.sizing.result import Design
 from uplift.suite import Suite
 from uplift.table import Result, Table
+from uplift.text.texts import text_of
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Road:
     amendments  deviations from the sealed definition
     files     SHA-256 of each file of the road, by its name
     made_at   time shown on the page; left out when None, so that equal results give equal pages
+    language  of the page, "en" or "fr"; tables of models keep their English heads
     """
 
     experiment: Experiment
@@ -59,7 +60,11 @@ class Road:
     label: str = ""
     truth: Truth | None = None
     made_at: datetime | None = None
-    language: Literal["en"] = "en"
+    language: str = "en"
+
+    def told_in(self, language: str) -> "Road":
+        """The same road with its page in another language. Errors: LANGUAGE_UNKNOWN."""
+        return replace(self, language=text_of(language).language)
 
 
 def road_of(campaign: Campaign) -> Road:

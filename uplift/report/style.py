@@ -6,7 +6,7 @@ Palette: Okabe & Ito (2008), "Color Universal Design".
 
 import re
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import vl_convert
@@ -16,7 +16,11 @@ INK, MUTED, GRID, PAPER = "#1b1f24", "#5b626c", "#e3e6ea", "#fffffe"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 WIDTH = 700  # px; a page column and a notebook cell both hold it
 PNG_SCALE = 2
-PADDING = {"left": 2, "top": 4, "right": 24, "bottom": 4}  # px
+PADDING = {"left": 24, "top": 4, "right": 24, "bottom": 4}  # px; browsers' fonts may be wider
+
+NUMBER_LOCALES: dict[str, Literal["fr-FR"]] = {
+    "fr": "fr-FR"
+}  # of the drawing library; English is its own
 
 PAGE_COLOURS = {
     INK: "var(--ink)",
@@ -65,9 +69,12 @@ def title(finding: str, detail: str = "") -> alt.TitleParams:
     return alt.TitleParams(finding, subtitle=[detail] if detail else [])
 
 
-def svg(chart: Any) -> str:
-    """The chart as an SVG picture."""
-    return str(vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=_vl_version()))
+def svg(chart: Any, language: str = "en") -> str:
+    """The chart as an SVG picture; numbers on its axes as the language writes them."""
+    locale = NUMBER_LOCALES.get(language)
+    return str(
+        vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=_vl_version(), format_locale=locale)
+    )
 
 
 def png(chart: Any) -> bytes:
@@ -78,13 +85,15 @@ def png(chart: Any) -> bytes:
     )
 
 
-def page_svg(chart: Any, *, name: str, key: str) -> str:
+def page_svg(chart: Any, *, name: str, key: str, language: str = "en") -> str:
     """The chart for a page: its colours are the page's, its width gives way, its name is read out.
 
     name  what the chart shows, for people who hear the page
     key   sets its inner names apart from those of the page's other charts
     """
-    picture = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg(chart))  # known to a page, and addresses
+    picture = re.sub(
+        r' xmlns(:xlink)?="[^"]*"', "", svg(chart, language)
+    )  # known to a page, and addresses
     picture = re.sub(r'(\bid="|url\(#)', rf"\g<1>{key}-", picture)
     for colour, variable in PAGE_COLOURS.items():
         picture = picture.replace(colour, variable)

@@ -1,21 +1,19 @@
 """Results in sentences: what was decided, what is at risk, what is not known, what to test next."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from uplift.analysis.effects import GUARDRAIL, EffectRow
+from uplift.analysis.decision import words_of
+from uplift.analysis.effects import GUARDRAIL
 from uplift.checks import Check, blocked_by
 from uplift.evaluation.quality import Quality
 from uplift.report.road import Road
-from uplift.table import format_value
+from uplift.table import to_plain
+from uplift.text.places import Place
+from uplift.text.texts import ENGLISH_TEXT, Text, text_of
 
 SHORT = 80  # characters of a headline
-PLAIN_POLICIES = {
-    "nobody": "contact nobody",
-    "constant": "any arm to everyone",
-    "random": "a lottery",
-    "rule": "the simple rule",
-}
+PLAIN_POLICIES = ("nobody", "constant", "random", "rule")  # that have words of their own
 
 
 @dataclass(frozen=True)
@@ -35,71 +33,88 @@ def decision_of(road: Road) -> Decision:
 
     A withheld verdict is withheld from models too.
     """
+    text = text_of(road.language)
     if road.report is None:
-        words = "Not read yet: there is no analysis of this experiment."
-        return Decision("none", words, tuple(_targeting(road)))
-    action, (first, *others) = road.report.decision.action, road.report.decision.words
+        return Decision("none", text.tell("road.unread"), tuple(_targeting(road, text)))
+    action, (first, *others) = road.report.decision.action, _decided(road)
     quality = road.quality
     targets = quality is not None and quality.recommended_policy.kind not in ("nobody", "everyone")
     if quality is not None and targets and action != "none":
-        share = format_value(quality.recommended_policy.share_contacted, "share")
-        head = (
-            f"Target with {policy_words(quality.recommended)}: contact {share} of customers, each "
-            "with the arm that pays"
+        head = text.tell(
+            "road.target",
+            policy=policy_words(quality.recommended, text),
+            share=quality.recommended_policy.share_contacted,
         )
-        blanket = f"Without targeting: {first[0].lower()}{first[1:]}"
-        return Decision("target", head, (*_targeting(road), blanket, *map(_capital, others)))
+        blanket = text.tell("road.blanket", words=f"{first[0].lower()}{first[1:]}")
+        return Decision("target", head, (*_targeting(road, text), blanket, *map(_capital, others)))
     head, colon, rest = first.partition(": ")
     if len(first) <= SHORT or not colon:
         head, rest = first, ""
-    told = (rest, *others, *_targeting(road))
-    return Decision(action, head, tuple(_capital(sentence) for sentence in told if sentence))
+    told = (rest, *others, *_targeting(road, text))
+    sentences = tuple(_capital(sentence) for sentence in told if sentence)
+    return Decision(action, head.rstrip(), sentences)
+
+
+def _decided(road: Road) -> tuple[str, ...]:
+    """The sentences of the decision in the language of the road."""
+    if road.report is None:
+        return ()
+    decision = road.report.decision
+    if road.language == "en" or not decision.reasons:
+        return decision.words
+    return words_of(decision.reasons, road.language)
 
 
 def risks_of(road: Road) -> Iterator[str]:
     """What may go wrong, and who pays for it."""
+    text = text_of(road.language)
     if road.report is not None:
         for row in road.report.effects:
             if row.role == GUARDRAIL:
-                yield _guardrail(row)
+                held = "road.guardrail_holds" if row.proven else "road.guardrail_open"
+                yield text.plain(held, Place(to_plain(row)))
     if road.roi is not None:
         best = road.roi.customers.groupby("unit")["profit"].max()
         if (best <= 0).any():
-            share = format_value(float((best <= 0).mean()), "share")
-            yield f"For {share} of customers no contact is expected to pay; they are left alone."
+            yield text.tell("road.nothing_pays", share=float((best <= 0).mean()))
     for check in _all_checks(road):
         if not check.passed and check.code != GUARDRAIL.upper():  # guardrails are told above
-            yield f"{check.name.replace('_', ' ').capitalize()} ({check.verdict}): {check.remedy}"
+            yield _check(check, text)
+
+
+def _check(check: Check, text: Text) -> str:
+    """A check in words: in English with all its details, else those of the language."""
+    name, remedy, own = check.name.replace("_", " "), check.remedy, f"check.{check.code}"
+    if text.language != "en" and text.has(f"{own}.name"):
+        place = Place(to_plain(check))
+        name, remedy = (text.plain(f"{own}.{part}", place) for part in ("name", "remedy"))
+    told = {"name": name.capitalize(), "verdict": check.verdict, "remedy": remedy}
+    return text.tell("road.check", **told)
 
 
 def unknowns_of(road: Road) -> Iterator[str]:
     """What the experiment does not show."""
+    text = text_of(road.language)
     if road.report is not None:
         open_effects = [
-            f"“{row.title}” by {_plain(row.treatment)}"
+            text.plain("road.effect", Place(to_plain(row)))
             for row in road.report.effects
             if row.role != GUARDRAIL and not row.proven
         ]
         if open_effects:
-            yield f"No effect is proven on {listed(open_effects)}."
+            yield text.tell("road.unproven", effects=text.listed(open_effects))
     if road.quality is not None:
         for arm in road.quality.arms[1:]:
             if road.quality.ranking_verdict(arm) == "not proven":
-                yield (
-                    f"For {arm.replace('_', ' ')} no ranking of customers is proven better than a "
-                    "lottery."
-                )
+                yield text.tell("road.no_ranking", arm=arm)
     if road.roi is not None:
-        yield (
-            "The effect on a single customer cannot be observed. Ranges per customer are those of "
-            "the average among customers with a like prediction."
-        )
-    window = road.experiment.schedule.response_days
-    yield f"Effects later than {window} days after the contact were not measured."
+        yield text.tell("road.one_customer")
+    yield text.tell("road.later", days=road.experiment.schedule.response_days)
 
 
 def next_tests_of(road: Road) -> Iterator[str]:
     """What the next experiment should settle, and what it takes."""
+    text = text_of(road.language)
     if road.report is not None:
         proven = {(row.metric, row.treatment) for row in road.report.effects if row.proven}
     else:
@@ -109,56 +124,40 @@ def next_tests_of(road: Road) -> Iterator[str]:
         for answer in road.design.answers:
             is_open = answer.role != GUARDRAIL and (answer.metric, answer.treatment) not in proven
             if is_open and answer.n_needed is not None:
-                yield (
-                    f"“{titles.get(answer.metric, answer.metric)}” by {_plain(answer.treatment)}: "
-                    f"an effect of {format_value(answer.sought_effect, 'number')} {answer.unit} is "
-                    f"proven {format_value(answer.wanted_power, 'share')} of the time with "
-                    f"{format_value(answer.n_needed, 'count')} customers; this test had "
-                    f"{format_value(road.design.n_units, 'count')}."
+                yield text.tell(
+                    "road.needed",
+                    title=titles.get(answer.metric, answer.metric),
+                    treatment=answer.treatment,
+                    sought=answer.sought_effect,
+                    unit=answer.unit,
+                    power=answer.wanted_power,
+                    needed=answer.n_needed,
+                    n_units=road.design.n_units,
                 )
     if road.plan is not None:
-        yield (
-            "Keep a control when the plan is sent: without customers who could have been contacted "
-            "and were not, its profit cannot be proven."
-        )
-        binding = [price for price in road.plan.prices if price.binding]
-        for price in binding:
-            more = "gives up" if price.price < 0 else "is expected to bring"
-            worth = format_value(abs(price.price), "cents")
-            yield (
-                f"One more unit of “{price.rule}” {more} {worth} {road.plan.policy.currency} of "
-                "profit. Try another limit before it is fixed for good."
-            )
+        yield text.tell("road.keep_control")
+        for price in road.plan.prices:
+            if price.binding:
+                yield text.tell(
+                    "road.price_down" if price.price < 0 else "road.price_up",
+                    rule=price.rule,
+                    worth=abs(price.price),
+                    currency=road.plan.policy.currency,
+                )
 
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _guardrail(row: EffectRow) -> str:
-    verdict = "is proven to stay within its margin" if row.proven else "may be harmed too much"
-    return (
-        f"“{row.title}”, {_plain(row.treatment)}: {verdict} (harm of at most "
-        f"{format_value(row.worst, 'number')} is likely, {format_value(row.margin, 'number')} is "
-        "accepted)."
-    )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names as people list them: "a, b and c"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def policy_words(policy: str) -> str:
+def policy_words(policy: str, text: Text = ENGLISH_TEXT) -> str:
     """A policy's name as people say it: `everyone:post` is "post to everyone"."""
     kind, _, arm = policy.partition(":")
     if kind == "everyone" and arm:
-        return f"{arm.replace('_', ' ')} to everyone"
-    return PLAIN_POLICIES.get(policy, f"the {policy.replace('_', ' ')} model")
+        return text.tell("policy.everyone", arm=arm)
+    if policy in PLAIN_POLICIES:
+        return text.tell(f"policy.{policy}")
+    return text.tell("policy.model", model=policy)
 
 
 def shown_candidate(quality: Quality) -> str:
@@ -170,20 +169,19 @@ def shown_candidate(quality: Quality) -> str:
     return max(learners, key=lambda row: row.qini).candidate
 
 
-def _targeting(road: Road) -> Iterator[str]:
+def _targeting(road: Road, text: Text) -> Iterator[str]:
     quality = road.quality
     if quality is None:
         return
     gain = next(
         (g for g in quality.gains if (g.policy, g.over) == (quality.recommended, "nobody")), None
     )
-    worth = ""
-    if gain is not None:
-        value = format_value(gain.value, "signed")
-        worth = f", {value} {quality.unit} per customer more than contacting nobody"
-    yield (
-        f"Targeting by a model is {quality.targeting}. Recommended: "
-        f"{policy_words(quality.recommended)}{worth}."
+    yield text.tell(
+        "road.targeting" if gain is None else "road.targeting_worth",
+        verdict=quality.targeting,
+        policy=policy_words(quality.recommended, text),
+        gain=None if gain is None else gain.value,
+        unit=quality.unit,
     )
 
 

@@ -12,7 +12,7 @@ DECISION = {
         "No verdict: this is not a look of the plan; the intervals hold at any time."
     ),
     "decision.look_open": (
-        "No verdict yet: nothing is proven at look {look:plain}, and more looks follow."
+        "No verdict yet: nothing can be scaled at look {look:plain}, and more looks follow."
     ),
     "decision.scale": (
         "Scale {arm:name}: it earns {:part profit}; {total:money} {currency:currency} from the "

@@ -3,6 +3,8 @@
 Les verdicts sont fixés par la règle : meilleur, moins bon, non prouvé.
 """
 
+from collections.abc import Mapping
+
 DECISION = {
     "decision.withheld": "Pas de verdict : contrôle en échec ({checks:names}).",
     "decision.remedy": "{name:name} : {remedy}",
@@ -15,7 +17,8 @@ DECISION = {
         "tout moment."
     ),
     "decision.look_open": (
-        "Pas encore de verdict : rien n’est prouvé à la lecture {look:plain}, et d’autres suivent."
+        "Pas encore de verdict : rien ne peut être généralisé à la lecture {look:plain}, et "
+        "d’autres suivent."
     ),
     "decision.scale": (
         "Généraliser {arm:name} : {:part profit} ; {total:money} {currency:currency} pour les "
@@ -81,11 +84,15 @@ TERMS = {
 }
 
 
+FRENCH = {**DECISION, **EFFECTS, **TERMS}
+
+
+def spaced(table: Mapping[str, str]) -> dict[str, str]:
+    """The table with spaces that do not break in front of French double marks."""
+    return {name: _spaced(words) for name, words in table.items()}
+
+
 def _spaced(words: str) -> str:
-    """With the spaces that do not break in front of French double marks."""
-    for mark in ":;?!%":
+    for mark in ":;?!%»":
         words = words.replace(f" {mark}", f"\u00a0{mark}")
-    return words.replace("« ", "«\u00a0").replace(" »", "\u00a0»")
-
-
-FRENCH = {name: _spaced(words) for name, words in (DECISION | EFFECTS | TERMS).items()}
+    return words.replace("« ", "«\u00a0")

@@ -8,12 +8,14 @@ stands a path into the place, behind it the kind. Kinds are those of `table.form
     names     a list of ids: "a, b and c"
     currency  a code, or its sign where the language has one
     date      the day of a time
+    long_date the same with the name of the month
+    moment    a time to the minute, in UTC
     each x    a list: the template `item.x` of each, with commas between
     part x    the template `part.x`, filled from this place
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -23,12 +25,22 @@ from typing import Any
 from uplift.errors import DefinitionError
 from uplift.table import NOTATIONS, format_value
 from uplift.text.english import ENGLISH
-from uplift.text.french import FRENCH
+from uplift.text.english_checks import ENGLISH_CHECKS
+from uplift.text.english_page import ENGLISH_PAGE
+from uplift.text.english_road import ENGLISH_ROAD
+from uplift.text.french import FRENCH, spaced
+from uplift.text.french_checks import FRENCH_CHECKS
+from uplift.text.french_page import FRENCH_PAGE
+from uplift.text.french_road import FRENCH_ROAD
 from uplift.text.places import Place
 
-TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH, "fr": FRENCH}
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "en": ENGLISH | ENGLISH_CHECKS | ENGLISH_PAGE | ENGLISH_ROAD,
+    "fr": spaced(FRENCH | FRENCH_CHECKS | FRENCH_PAGE | FRENCH_ROAD),
+}
 LANGUAGES = tuple(TABLES)
 NOTHING = Place({})
+ZONES = {"+00:00": "UTC"}  # offset of a time as it is written
 
 
 @dataclass(frozen=True)
@@ -46,29 +58,48 @@ class Text:
         """Whether there are words of this name."""
         return name in self.table
 
-    def plain(self, name: str, place: Place = NOTHING) -> str:
-        """A sentence as text."""
+    def plain(self, name: str, place: Place = NOTHING, **others: Place) -> str:
+        """A sentence as text.
+
+        place   what the paths of the template start from
+        others  further places: a path that begins with their name starts there
+        """
         return "".join(
-            literal + ("" if kind is None else self._plain(place.at(path), kind))
+            literal + ("" if kind is None else self._plain(_found(path, place, others), kind))
             for literal, path, kind in _parts(self.table[name])
         )
 
-    def html(self, name: str, place: Place = NOTHING) -> str:
+    def tell(self, name: str, /, **values: Any) -> str:
+        """A sentence as text, from values by name."""
+        return self.plain(name, Place(values))
+
+    def word(self, english: str) -> str:
+        """A head or a title of a table, in this language where there is a word for it."""
+        return self.table.get(f"word.{english}", english)
+
+    def listed(self, names: Sequence[str]) -> str:
+        """Names as people list them: "a, b and c"."""
+        if len(names) < 2:
+            return "".join(names)
+        return f"{', '.join(names[:-1])} {self.table['list.and']} {names[-1]}"
+
+    def html(self, name: str, place: Place = NOTHING, **others: Place) -> str:
         """A sentence as HTML; every value stands in an element with its key and kind."""
         return "".join(
-            escape(literal) + ("" if kind is None else self.element(place.at(path), kind))
+            escape(literal)
+            + ("" if kind is None else self.element(_found(path, place, others), kind))
             for literal, path, kind in _parts(self.table[name])
         )
 
     def element(self, place: Place, kind: str = "") -> str:
         """One value as HTML: `data` with the number itself, or `span`, with key and kind."""
-        kind, _, inner = kind.partition(" ")
-        if kind == "part":
+        word, _, inner = kind.partition(" ")
+        if word == "part":
             return self.html(f"part.{inner}", place)
-        if kind == "each":
+        if word == "each":
             return ", ".join(self.html(f"item.{inner}", item) for item in place)
-        if kind == "names":
-            return self._listed([self.element(item, "name") for item in place])
+        if word == "names":
+            return self.listed([self.element(item, "name") for item in place])
         marks = f'data-key="{escape(place.key)}" data-kind="{escape(kind)}"'
         shown = escape(self.value(place.value, kind))
         if isinstance(place.value, int | float) and not isinstance(place.value, bool):
@@ -77,30 +108,30 @@ class Text:
 
     def value(self, value: Any, kind: str = "") -> str:
         """One value as text, by its kind."""
-        if kind == "name":
-            return self.table.get(f"name.{value}", str(value).replace("_", " "))
-        if kind == "term":
-            return self.table.get(f"term.{value}", str(value).replace("_", " "))
-        if kind == "currency":
-            return self.table.get(f"currency.{value}", str(value))
+        if kind in ("name", "term", "currency"):
+            plain = str(value) if kind == "currency" else str(value).replace("_", " ")
+            return self.table.get(f"{kind}.{value}", plain)
         if kind == "date":
             return str(value)[:10]
+        if kind == "long_date":
+            year, month, day = str(value)[:10].split("-")
+            return f"{int(day)} {self.table['months'].split()[int(month) - 1]} {year}"
+        if kind == "moment":
+            return f"{str(value)[:10]} {str(value)[11:16]} {ZONES.get(str(value)[19:], '')}".strip()
         return format_value(value, kind, self.language)
 
     def _plain(self, place: Place, kind: str) -> str:
-        kind, _, inner = kind.partition(" ")
-        if kind == "part":
+        word, _, inner = kind.partition(" ")
+        if word == "part":
             return self.plain(f"part.{inner}", place)
-        if kind == "each":
+        if word == "each":
             return ", ".join(self.plain(f"item.{inner}", item) for item in place)
-        if kind == "names":
-            return self._listed([self.value(item, "name") for item in place.value])
+        if word == "names":
+            return self.listed([self.value(item, "name") for item in place.value])
         return self.value(place.value, kind)
 
-    def _listed(self, items: list[str]) -> str:
-        if len(items) < 2:
-            return "".join(items)
-        return f"{', '.join(items[:-1])} {self.table['list.and']} {items[-1]}"
+
+ENGLISH_TEXT = Text("en")
 
 
 def text_of(language: str) -> Text:
@@ -111,6 +142,12 @@ def text_of(language: str) -> Text:
             code="LANGUAGE_UNKNOWN",
         )
     return Text(language)
+
+
+def _found(path: str, place: Place, others: Mapping[str, Place]) -> Place:
+    """Where a path leads: from one of the other places when it begins with its name."""
+    first, _, rest = path.partition(".")
+    return others[first].at(rest) if first in others else place.at(path)
 
 
 @cache

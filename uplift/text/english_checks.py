@@ -1,0 +1,127 @@
+"""English words of checks, by code: what each is called, and what to do when it does not hold.
+
+A sentence is filled from the check: `{value}` is what was found, `{bound}` what was required.
+"""
+
+ENGLISH_CHECKS = {
+    "check.other.name": "{name:name}",
+    "check.other.remedy": "{remedy}",
+    "check.SRM.name": "Sample ratio",
+    "check.SRM.remedy": (
+        "the arms did not get the shares of customers they were designed to get (p value "
+        "{value:p_value}, alarm below {bound:plain}). No effect can be trusted until the cause is "
+        "found: customers lost or left out after the draw, a join that drops rows, an arm that was "
+        "delivered differently."
+    ),
+    "check.ADOPTED_DESPITE.name": "Assignment taken over",
+    "check.ADOPTED_DESPITE.remedy": (
+        "the arms are not alike by the draw ({value}), and the assignment was taken over all the "
+        "same. Its numbers never carry a verdict."
+    ),
+    "check.SRM_STAGE.name": "Sample ratio on the way",
+    "check.SRM_STAGE.remedy": (
+        "the versions were not sent or delivered in their designed shares (p value "
+        "{value:p_value}). The effect of being assigned holds; those who were reached are not "
+        "alike between versions."
+    ),
+    "check.OUTCOME_ATTRITION.name": "Missing outcomes",
+    "check.OUTCOME_ATTRITION.remedy": (
+        "the arms lost different shares of their customers (p value {value:p_value}, alarm below "
+        "{bound:plain}), so those left are not alike. Find out why outcomes are missing."
+    ),
+    "check.BALANCE.name": "Arms alike before the send",
+    "check.BALANCE.remedy": (
+        "what was known before the send differs between an arm and the control by more than chance "
+        "explains (p value {value:p_value}, alarm below {bound:plain}). Look for customers removed "
+        "or added after the draw."
+    ),
+    "check.PRE_PERIOD_BIAS.name": "No effect before the send",
+    "check.PRE_PERIOD_BIAS.remedy": (
+        "the metric differed between the arms before anything was sent (p value {value:p_value}, "
+        "alarm below {bound:plain}). Look for customers removed or added after the draw, an arm "
+        "chosen by hand, or an earlier test that still works on."
+    ),
+    "check.WINDOW_OPEN.name": "Response window",
+    "check.WINDOW_OPEN.remedy": (
+        "outcomes are still coming in ({value:plain}). Customers are read once their window has "
+        "closed."
+    ),
+    "check.GUARDRAIL.name": "Guardrail",
+    "check.GUARDRAIL.remedy": (
+        "harm of up to {value:number} is not excluded, and {bound:number} is accepted. The version "
+        "is not scaled."
+    ),
+    "check.CONTAMINATION.name": "Holdout left alone",
+    "check.CONTAMINATION.remedy": (
+        "{value:share} of the control were contacted all the same. The effect of being assigned is "
+        "kept; it is smaller than it would be without the leak. Look for a second id of the same "
+        "customer, another sender, a list that came late."
+    ),
+    "check.INFLUENCE.name": "Not the story of a few customers",
+    "check.INFLUENCE.remedy": (
+        "without the {bound:count} largest customers an effect on the primary metric is not "
+        "proven. Read it beside a capped metric."
+    ),
+    "check.OUTCOME_DOMINATED.name": "No customer dominates",
+    "check.OUTCOME_DOMINATED.remedy": (
+        "one customer holds {value:share} of the metric, so its mean is that customer's story. "
+        "Read the effect with that customer cut to the next largest."
+    ),
+    "check.SKEWED_INTERVAL.name": "Few customers, skewed spend",
+    "check.SKEWED_INTERVAL.remedy": (
+        "the usual interval would be wrong on one side {value:share} of the time instead of "
+        "{bound:share} at most, so the one corrected for skewness is shown."
+    ),
+    "check.QUANTILE_UNDEFINED.name": "Quantile",
+    "check.QUANTILE_UNDEFINED.remedy": (
+        "so many customers share the value {value:plain} that it has no error. Read the share of "
+        "customers above a fixed amount instead."
+    ),
+    "check.NO_VARIATION.name": "Something to compare",
+    "check.NO_VARIATION.remedy": "{value} is the same for every customer, so it says nothing.",
+    "check.COVARIATE_UNUSED.name": "Adjustment as planned",
+    "check.COVARIATE_UNUSED.remedy": (
+        "the planned covariate {value} could not be used, so the interval is wider than it could "
+        "be."
+    ),
+    "check.COVARIATE_MISSING.name": "History of customers",
+    "check.COVARIATE_MISSING.remedy": (
+        "{value:share} of customers have no history; they keep the mean and a mark."
+    ),
+    "check.SEGMENT_NOT_ESTIMABLE.name": "Segments large enough",
+    "check.SEGMENT_NOT_ESTIMABLE.remedy": (
+        "{value:count} segment(s) have no number. Join small segments before the test."
+    ),
+    "check.SEGMENTS_MANY.name": "Number of segments",
+    "check.SEGMENTS_MANY.remedy": (
+        "{value:count} intervals that hold together are very wide. Ask about the segments a "
+        "decision depends on."
+    ),
+    "check.ARM_TOO_SMALL.name": "Size of the arms",
+    "check.ARM_TOO_SMALL.remedy": "an arm has {value:count} customers only: intervals are rough.",
+    "check.TIME_FUTURE.name": "Times of outcomes",
+    "check.TIME_FUTURE.remedy": (
+        "{value:count} outcome(s) are stamped in the future and held back. Set the clock of the "
+        "system that wrote them right, and ingest them again."
+    ),
+    "check.EXPOSED_UNASSIGNED.name": "Everybody is assigned",
+    "check.EXPOSED_UNASSIGNED.remedy": (
+        "{value:count} customer(s) have outcomes but no assignment; they are left out, never "
+        "counted as control. Find out where they come from."
+    ),
+    "check.ID_LOOKS_PII.name": "Pseudonymous ids",
+    "check.ID_LOOKS_PII.remedy": (
+        "{value:count} id(s) look like personal data. Replace them by a pseudonym before the "
+        "import."
+    ),
+    "check.PULL_FORWARD.name": "Purchases brought forward",
+    "check.PULL_FORWARD.remedy": (
+        "the gain of the first weeks was followed by a loss: purchases were brought forward. "
+        "Decide on the total."
+    ),
+    "check.SURROGACY.name": "Long term from early signs",
+    "check.SURROGACY.remedy": (
+        "in a test known to its end the early signs missed a part of the long-term effect (p value "
+        "{value:p_value}). Wait for the long term."
+    ),
+}
