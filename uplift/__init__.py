@@ -23,6 +23,9 @@ _MODULE_OF = {
     "uplift_power": "uplift.sizing.targeting",
     "simulate_plan": "uplift.rehearsal.simulate",
     "Registry": "uplift.registry.registry",
+    "past_effects": "uplift.registry.past",
+    "pool": "uplift.registry.pooling",
+    "learned": "uplift.registry.pooling",
     "assign": "uplift.assignment.assign",
     "assign_from": "uplift.assignment.assign",
     "Lists": "uplift.assignment.order",
@@ -31,6 +34,10 @@ _MODULE_OF = {
     "assign_as": "uplift.assignment.legacy",
     "arm_sql": "uplift.assignment.sql",
     "analyse": "uplift.analysis.analyse",
+    "reread": "uplift.analysis.long_term",
+    "reread_periods": "uplift.analysis.reread_periods",
+    "market_shock": "uplift.analysis.market_reading",
+    "surrogate_index": "uplift.analysis.surrogates",
     "train": "uplift.models.train",
     "evaluate": "uplift.evaluation.quality",
     "roi": "uplift.evaluation.roi",
@@ -51,6 +58,10 @@ __all__ = sorted(_MODULE_OF)
 
 if TYPE_CHECKING:
     from uplift.analysis.analyse import analyse as analyse
+    from uplift.analysis.long_term import reread as reread
+    from uplift.analysis.market_reading import market_shock as market_shock
+    from uplift.analysis.reread_periods import reread_periods as reread_periods
+    from uplift.analysis.surrogates import surrogate_index as surrogate_index
     from uplift.assignment.assign import assign as assign
     from uplift.assignment.assign import assign_from as assign_from
     from uplift.assignment.legacy import assign_as as assign_as
@@ -80,6 +91,9 @@ if TYPE_CHECKING:
     from uplift.programme import Programme as Programme
     from uplift.promotion import promote as promote
     from uplift.promotion import rollback as rollback
+    from uplift.registry.past import past_effects as past_effects
+    from uplift.registry.pooling import learned as learned
+    from uplift.registry.pooling import pool as pool
     from uplift.registry.registry import Registry as Registry
     from uplift.rehearsal.simulate import simulate_plan as simulate_plan
     from uplift.scoring import score as score

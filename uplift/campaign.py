@@ -17,8 +17,10 @@ import pandas as pd
 from uplift.adoption import failures_taken_over, require_sent_as_assigned, with_failures
 from uplift.amendments import Amendment
 from uplift.analysis.analyse import analyse
+from uplift.analysis.long_term_report import LongTermReport
 from uplift.analysis.look_record import looks_from, looks_text, with_look
 from uplift.analysis.looks import Look
+from uplift.analysis.market_reading import MarketReport, market_shock
 from uplift.analysis.maturity import mature_units
 from uplift.analysis.report import AnalysisReport
 from uplift.analysis.waves import is_redrawn, outcomes_of_waves
@@ -39,6 +41,7 @@ from uplift.export.report import ExportReport
 from uplift.export.suppression import is_suppression_list, listed_units
 from uplift.files import whole_file, write_text
 from uplift.frames import UNIT, read_frame, write_parquet
+from uplift.kept_holdout import REREADS, KeptHoldout
 from uplift.metrics import MetricCatalogue
 from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
@@ -46,6 +49,7 @@ from uplift.promotion import Promotion, promote, rollback
 from uplift.reading_rules import REFUSE_ALL, ReadingRules, RuleWords, all_as_told, as_told
 from uplift.registry.lineage import child_of, child_text
 from uplift.registry.memberships import control_units
+from uplift.registry.pooling import priors_of
 from uplift.registry.registry import Registry
 from uplift.registry.states import position
 from uplift.rehearsal.result import Rehearsal
@@ -71,6 +75,7 @@ FILES = {  # what each step writes in the experiment's folder
     "rules": "reading.json",
     "looks": "looks.jsonl",
     "analyse": "analysis.json",
+    "reread": REREADS,
     "train": "suite",
     "evaluate": "quality.json",
     "roi": "roi.parquet",
@@ -455,6 +460,34 @@ class Campaign:
             self._advance("read", "read by the sealed plan", files=("analyse",))
         return report
 
+    def reread(
+        self,
+        outcomes: Any,
+        *,
+        days: Sequence[int] | None = None,
+        as_of: str | date | datetime | None = None,
+    ) -> LongTermReport:
+        """Read the kept holdout again at the planned days (see `reread`) → rereads.jsonl.
+
+        A day that is recorded keeps its line; new days are appended. Errors: STATE_ORDER before the
+        experiment is read, and those of `reread`.
+        """
+        self._require_state("reread", "read")
+        holdout = KeptHoldout(self.folder, self.experiment, self.registry, who=self.who)
+        return holdout.reread(self.read("assign"), outcomes, days=days, as_of=as_of)
+
+    def market_shock(
+        self,
+        outcomes: Any,
+        *,
+        since: str | date | datetime,
+        as_of: str | date | datetime | None = None,
+    ) -> MarketReport:
+        """Did the market move at a known moment, or the campaign? See `market_shock`."""
+        self._require_state("market", "assigned")
+        assigned = self.read("assign")
+        return market_shock(self.experiment, assigned, outcomes, since=since, as_of=as_of)
+
     def train(self, learners: Sequence[str] = LEARNERS, *, seed: int = 0) -> Suite:
         """Train the candidates on one shared cross-fit → suite/."""
         suite = train(self.trial, learners, seed=seed)
@@ -522,20 +555,29 @@ class Campaign:
     def write_child(self, new_id: str) -> Path:
         """The definition of an experiment that goes on from this one's decision → its folder.
 
-        Its metrics get as priors what the best arm was found to do here, unless a check withheld
-        the verdict. Errors: STATE_ORDER
-        (nothing is decided), FILE_EXISTS, NAME_INVALID.
+        Its metrics get as priors what all past experiments say, where there are at least three
+        with the metric (`priors_of`); else what the best arm was found to do here, unless a check
+        withheld the verdict. Errors: STATE_ORDER (nothing is decided), FILE_EXISTS, NAME_INVALID.
         """
         entry = self.registry.entry(self.experiment.id)
         decided = position(entry.state) >= position("decided")
         report = self.reading() if decided else None
+        best_arm = report.best_arm if report else None
+        priors = (
+            priors_of(
+                self.registry, self.experiment, decision=str(entry.decision), best_arm=best_arm
+            )
+            if report
+            else {}
+        )
         child = child_of(
             self.experiment,
             new_id,
             state=entry.state,
             decision=entry.decision,
             effects=report.relative_effects() if report and report.valid else {},
-            best_arm=report.best_arm if report else None,
+            best_arm=best_arm,
+            priors=priors,
         )
         file = self.folder.parent / child.id / DEFINITION_FILE
         if file.exists():

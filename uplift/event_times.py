@@ -14,6 +14,7 @@ import pandas as pd
 from uplift.errors import MAX_ROWS_SHOWN, DataError
 
 CLOCK_SKEW = timedelta(minutes=5)  # by which clocks of honest systems differ
+DAY = timedelta(days=1)
 ZONE = r"(?:Z|[+-]\d{2}:?\d{2}(?::?\d{2})?)$"  # at the end of a time's text
 SHOWN = 40  # characters of a value that was found
 
@@ -42,6 +43,26 @@ def times_in_zone(column: pd.Series, zone: str, *, what: str) -> pd.Series:
 def in_utc(times: pd.Series) -> Times:
     """Times with a zone as UTC, without one. Returns (n_rows,)."""
     return np.asarray(times.dt.tz_convert("UTC").dt.tz_localize(None), dtype="datetime64[us]")
+
+
+def days_between(starts: pd.Series, times: pd.Series) -> npt.NDArray[np.float64]:
+    """Days from each start to each time, of the same zone; nan where a time is missing.
+
+    Times that are days only (midnight, all of them) are counted in calendar days of the zone, so
+    that a purchase on the day of a send in the morning is on day 0. Returns (n_rows,).
+    """
+    days = is_by_day(times)
+    start, end = (_local_days(part) if days else in_utc(part) for part in (starts, times))
+    return np.asarray((end - start) / np.timedelta64(DAY), dtype=np.float64)
+
+
+def is_by_day(times: pd.Series) -> bool:
+    """Whether all times are days without an hour."""
+    return bool((times.isna() | (times == times.dt.normalize())).all())
+
+
+def _local_days(times: pd.Series) -> Times:
+    return np.asarray(times.dt.tz_localize(None).dt.normalize(), dtype="datetime64[us]")
 
 
 def in_future(times: pd.Series, *, now: datetime) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""The universal control of a contact programme, joined: its size, rotation, members, divergence.
+"""The universal control of a contact programme: its size, rotation, members, divergence, total.
 
 A `Programme` is the folder of a universal control with a rotation. What is drawn stays in the
 folder `cohorts/`, one file per cohort; who was held out when stays in the registry.
@@ -14,6 +14,11 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from uplift.adding_up.add_up import add_up, additive_metric
+from uplift.adding_up.campaigns import sent_campaigns
+from uplift.adding_up.held_out_spans import spans_between_rotations, spans_of_one_draw
+from uplift.adding_up.report import ProgrammeReport
+from uplift.adding_up.spans import Span
 from uplift.assignment.divergence import BOUND, Divergence, check_divergence
 from uplift.assignment.order import distinct_customers
 from uplift.assignment.universal import (
@@ -47,6 +52,7 @@ from uplift.table import Column, Result, Table, format_value
 FOLDER = "cohorts"
 SIZE_FILE = "control_size.json"
 DIVERGENCE_FILE = "divergence.json"
+TOTAL_FILE = "programme_total.json"
 
 Moment = str | date | datetime
 
@@ -226,6 +232,61 @@ class Programme:
         )
         write_text(found.to_json(), self.folder / DIVERGENCE_FILE)
         return found
+
+    def total(
+        self,
+        outcomes: Any,
+        *,
+        since: Moment | None = None,
+        as_of: Moment | None = None,
+        metric: str | None = None,
+        settle_days: int = 0,
+    ) -> ProgrammeReport:
+        """What the programme brought, against the sum of its campaigns → programme_total.json.
+
+        outcomes     a long table: `unit`, `occurred_at` and the metric's column (see `add_up`)
+        since        the first cohorts' beginning when not given; without a rotation, the launch
+        as_of        the end of the time that is read; now when not given
+        settle_days  in which a new cohort is not yet counted, because earlier contacts still work
+
+        Errors: those of `add_up`; TIME_WINDOW (the end is not after the beginning), CONTROL_EMPTY
+        (nobody was held out then), STEP_MISSING (a control without rotation was not assigned),
+        KIND_MISMATCH (it has several treatments).
+        """
+        spans = self._spans(since, self._moment(as_of), settle_days)
+        chosen = additive_metric(self.experiment, metric)
+        campaigns, checks = sent_campaigns(
+            self.registry,
+            column=chosen.column,
+            since=spans[0].starts_at,
+            until=spans[-1].ends_at,
+        )
+        found = add_up(
+            self.experiment, spans, outcomes, campaigns, metric=chosen.key, checks=checks
+        )
+        path = self.folder / TOTAL_FILE
+        write_text(found.to_json(), path)
+        self.registry.record(self.id, "total", path, who=self.who, why="programme total")
+        return found
+
+    def _spans(self, since: Moment | None, until: datetime, settle_days: int) -> tuple[Span, ...]:
+        """The times between rotations from a moment to another."""
+        start = None if since is None else self._moment(since)
+        if self.experiment.rotation is None:
+            launch = self.experiment.schedule.launch_at
+            return spans_of_one_draw(
+                self.experiment, self.folder, self.registry, since=start or launch, until=until
+            )
+        rotation, known = self._sealed(), memberships(self.registry, self.id)
+        first = until if known.empty else known["from_at"].min().to_pydatetime()
+        return spans_between_rotations(
+            known,
+            self._draws(),
+            since=start or first,
+            until=until,
+            washout_days=rotation.washout_days,
+            settle_days=settle_days,
+        )
 
     def _first(self, table: pd.DataFrame, at: datetime, rotation: Rotation) -> list[pd.DataFrame]:
         """The first cohorts, together as large as the control's share."""

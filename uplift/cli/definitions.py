@@ -240,10 +240,20 @@ def child(
 ) -> int:
     """Write the definition of an experiment that goes on from another's decision.
 
+    What it is to expect comes from all past experiments with the metric, from three on.
     Example: `uplift child spring_voucher summer_voucher`
     """
+    from uplift.experiment import load_experiment
+    from uplift.table import format_value
+
     file = campaign_of(parent, root).write_child(new)
     print(f"wrote {file}")
+    for _, planned in load_experiment(file.parent).metrics.with_roles():
+        if planned.prior is not None:
+            prior = planned.prior
+            mean = format_value(prior.mean, "signed_share")
+            spread = format_value(prior.std_dev, "share")
+            print(f"prior of {planned.metric.key}: {mean} ± {spread} ({prior.source})")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The universal control of the programme: size, rotate, members, check; no logic."""
+"""The universal control of the programme: size, rotate, members, check, total; no logic."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 control_app = typer.Typer(
     name="control",
-    help="The universal control: its size, its rotation, its members, its divergence.",
+    help="The universal control: its size, rotation, members, divergence, and the total it shows.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -150,6 +150,39 @@ def check(
     show(found, as_json=as_json, wrote=(programme.folder / "divergence.json",))
     if strict and not all(one.passed for one in found.checks):
         return REFUSED
+    return verdict(found.checks)
+
+
+@control_app.command()
+def total(
+    name: Name,
+    outcomes: Table_,
+    since: Annotated[
+        str | None, typer.Option(help="The first day that counts; since the first draw by default.")
+    ] = None,
+    as_of: AsOf = None,
+    metric: Annotated[
+        str | None, typer.Option(help="One of the control's metrics; the primary one by default.")
+    ] = None,
+    settle_days: Annotated[
+        int, typer.Option(help="Days in which a new cohort is not yet counted.")
+    ] = 0,
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """What the programme brought, against the sum of its campaigns' shrunken effects.
+
+    Example: `uplift control total universal_control purchases.parquet --since 2026-01-01
+    --as-of 2027-01-01`
+    """
+    programme = _programme(name, root, who)
+    found = programme.total(
+        outcomes, since=since, as_of=as_of, metric=metric, settle_days=settle_days
+    )
+    show(found, as_json=as_json, wrote=(programme.folder / "programme_total.json",))
+    if not as_json:
+        print("\n".join(found.words))
     return verdict(found.checks)
 
 

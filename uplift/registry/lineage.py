@@ -64,6 +64,7 @@ def child_of(
     decision: str | None,
     effects: Effects,
     best_arm: str | None = None,
+    priors: Mapping[str, Prior] | None = None,
 ) -> Experiment:
     """A draft that goes on where a decided experiment ended, to be edited (see `NEXT`).
 
@@ -72,6 +73,8 @@ def child_of(
     decision to scale, only the best arm is left, beside a control of at most a tenth.
 
     effects  relative effects as the parent read them, of its best arm
+    priors   by metric key, what all past experiments say where there are enough of them (see
+             `priors_of`); such a metric gets this prior instead
     Errors: STATE_ORDER (the parent is not decided), NAME_INVALID, PARENT_CYCLE (its own child).
     """
     if position(state) < position("decided"):
@@ -83,10 +86,11 @@ def child_of(
     if new_id == parent.id:
         raise DefinitionError(f"A child of {parent.id} needs another id.", code="PARENT_CYCLE")
     source = f"{parent.id} ({decision})"
+    learned = {**_priors(effects, source), **(priors or {})}
     metrics = parent.metrics.model_copy(
         update={
-            "primary": _with_prior(parent.metrics.primary, effects, source),
-            "secondary": tuple(_with_prior(m, effects, source) for m in parent.metrics.secondary),
+            "primary": _with_prior(parent.metrics.primary, learned),
+            "secondary": tuple(_with_prior(m, learned) for m in parent.metrics.secondary),
         }
     )
     fields = to_plain(parent.model_dump(exclude_defaults=True))
@@ -129,9 +133,15 @@ def _later(schedule: Schedule) -> dict[str, Any]:
     return fields
 
 
-def _with_prior(planned: PlannedMetric, effects: Effects, source: str) -> PlannedMetric:
-    found = effects.get(planned.metric.key)
-    if found is None or not found[1] > 0:
-        return planned
-    prior = Prior(mean=found[0], std_dev=found[1], source=source)
-    return planned.model_copy(update={"prior": prior})
+def _priors(effects: Effects, source: str) -> dict[str, Prior]:
+    """The parent's own effects as priors, where they have an error."""
+    return {
+        key: Prior(mean=mean, std_dev=error, source=source)
+        for key, (mean, error) in effects.items()
+        if error > 0
+    }
+
+
+def _with_prior(planned: PlannedMetric, priors: Mapping[str, Prior]) -> PlannedMetric:
+    prior = priors.get(planned.metric.key)
+    return planned if prior is None else planned.model_copy(update={"prior": prior})

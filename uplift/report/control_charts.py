@@ -5,8 +5,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from uplift.adding_up.report import ProgrammeReport
 from uplift.assignment.divergence import Divergence
 from uplift.programme import Cohorts
+from uplift.report.interval_charts import intervals
 from uplift.report.style import BLUE, GREY, INK, ORANGE, WIDTH, title
 from uplift.sizing.control_size import ControlSize
 from uplift.table import format_value
@@ -156,4 +158,38 @@ def divergence(found: Divergence) -> Any:
         title=title(
             finding, "Control minus those of the same draw, per cohort; dashed: the bound."
         ),
+    )
+
+
+def programme_total(report: ProgrammeReport) -> Any:
+    """Contributions of the campaigns, their sum, the measured total and the residual."""
+    found = report.total
+    parts = [
+        (one.name, float(part), (float(part), float(part)), False)
+        for one, part in zip(found.campaigns, found.contributions, strict=True)
+    ]
+    sums = [
+        ("sum, as read by the tests", found.raw_sum, found.raw_sum_ci),
+        ("sum, shrunken", found.shrunken_sum, found.shrunken_sum_ci),
+        ("programme, measured", report.measured.effect, report.measured.ci),
+        ("interaction residual", found.residual, found.residual_ci),
+    ]
+    parts += [(name, value, ci, ci[0] > 0 or ci[1] < 0) for name, value, ci in sums]
+    rows = pd.DataFrame(
+        [
+            {"name": name, "value": value, "low": ci[0], "high": ci[1], "proven": proven}
+            for name, value, ci, proven in parts
+        ]
+    )
+    low, high = found.residual_ci
+    finding = (
+        "The campaigns take from each other"
+        if high < 0
+        else "The programme brings more than its campaigns"
+        if low > 0
+        else "The campaigns add up to the programme, as far as can be seen"
+    )
+    detail = "Per customer; campaigns as reach times shrunken effect; filled excludes 0."
+    return intervals(rows, axis=f"{report.metric} ({report.unit})").properties(
+        title=title(finding, detail)
     )

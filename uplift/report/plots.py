@@ -10,7 +10,12 @@ from typing import Any
 
 import altair as alt
 
+from uplift.adding_up.report import ProgrammeReport
+from uplift.analysis.long_term_report import LongTermReport
+from uplift.analysis.market_reading import MarketReport
 from uplift.analysis.report import AnalysisReport
+from uplift.analysis.surrogate_report import SurrogateReport
+from uplift.analysis.surrogates import SurrogateModel
 from uplift.assignment.divergence import Divergence
 from uplift.assignment.placebo import PlaceboReport
 from uplift.assignment.report import AssignmentReport
@@ -21,14 +26,18 @@ from uplift.evaluation.roi import Roi
 from uplift.files import write_bytes
 from uplift.programme import Cohorts
 from uplift.registry.calendar import Calendar
+from uplift.registry.past import PastEffects
+from uplift.registry.pooling import Pooled
 from uplift.rehearsal.result import Rehearsal
 from uplift.report.analysis_charts import forest, looks
 from uplift.report.balance_charts import differences
 from uplift.report.calendar_charts import weeks
-from uplift.report.control_charts import calendar, control_size, divergence
+from uplift.report.control_charts import calendar, control_size, divergence, programme_total
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.design_charts import effect_by_share, false_alarms, power_curve, targeting_power
 from uplift.report.interval_charts import effects, losses, policies
+from uplift.report.learning_charts import pooled_effects, raw_effects
+from uplift.report.long_term_charts import changes, cumulative, expected, worth
 from uplift.report.plan_charts import against_rules, channels
 from uplift.report.style import png, styled, svg
 from uplift.sizing.control_size import ControlSize
@@ -95,6 +104,41 @@ def _(report: AnalysisReport) -> Picture:
     panels = [forest(report, text) or effects(report), looks(report, text)]
     shown = [panel for panel in panels if panel is not None]
     return Picture(styled(alt.vconcat(*shown, spacing=SPACING)))
+
+
+@draw.register
+def _(report: LongTermReport) -> Picture:
+    return Picture(styled(cumulative(report)))
+
+
+@draw.register
+def _(report: MarketReport) -> Picture:
+    return Picture(styled(changes(report)))
+
+
+@draw.register
+def _(report: SurrogateReport) -> Picture:
+    return Picture(styled(expected(report)))
+
+
+@draw.register
+def _(model: SurrogateModel) -> Picture:
+    return Picture(styled(worth(model)))
+
+
+@draw.register
+def _(report: ProgrammeReport) -> Picture:
+    return Picture(styled(programme_total(report)))
+
+
+@draw.register
+def _(past: PastEffects) -> Picture:
+    return Picture(styled(raw_effects(past)))
+
+
+@draw.register
+def _(pooled: Pooled) -> Picture:
+    return Picture(styled(pooled_effects(pooled)))
 
 
 @draw.register
