@@ -109,7 +109,9 @@ def test_tables_are_read_as_analyse_reads_them():
             assert one.estimate.ci == pytest.approx(other.estimate.ci, rel=1e-9, nan_ok=True)
             assert one.p_value == pytest.approx(other.p_value, rel=1e-8, nan_ok=True)
         assert found.money.rows[0].ci == pytest.approx(whole.money.rows[0].ci, rel=1e-9)
-        assert found.decision == whole.decision
+        first, second = found.decision, whole.decision
+        assert (first.action, first.arm) == (second.action, second.arm)
+        assert [one.code for one in first.reasons] == [one.code for one in second.reasons]
 
 
 def test_bounds_of_the_analysis_are_those_that_are_simulated():
