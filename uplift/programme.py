@@ -30,10 +30,11 @@ from uplift.assignment.universal import (
     members_on,
     washing_on,
 )
+from uplift.assignment_plan import Rotation
 from uplift.audience import eligible
 from uplift.checks import Check, warning
 from uplift.errors import DataError, StateError
-from uplift.experiment import Experiment, Rotation, load_experiment
+from uplift.experiment import Experiment, load_experiment
 from uplift.files import write_text
 from uplift.frames import UNIT, frame_digest, read_frame, write_parquet
 from uplift.registry.memberships import (
