@@ -45,7 +45,8 @@ from uplift.registry.memberships import (
     rotate,
     rotating,
 )
-from uplift.registry.registry import Registry, utc_now
+from uplift.registry.reader import utc_now
+from uplift.registry.registry import Registry
 from uplift.sizing.control_size import ControlSize
 from uplift.sizing.universal import choose_control_size
 from uplift.table import Column, Result, Table, format_value
