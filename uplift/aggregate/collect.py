@@ -1,6 +1,7 @@
 """Any table to moments per cell in one query, run where the data is."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,9 @@ from uplift.aggregate.query import Query, Wanted
 from uplift.aggregate.sources import opened
 from uplift.errors import DataError
 from uplift.inference.moments import stacked
+
+# types of several values, as engines name them
+NESTED = re.compile(r"^(STRUCT|MAP|UNION|ARRAY)\b|\[\d*\]$", re.IGNORECASE)
 
 
 def aggregate(
@@ -76,6 +80,14 @@ def _together(query: Query, shifts: Sequence[float], found: Sequence[Collected])
 
 
 def _check_kinds(wanted: Wanted, source: Source) -> None:
+    for name in wanted.by:
+        if NESTED.search(source.types[name]):
+            raise DataError(
+                f"Column {name!r} holds {source.types[name]}, and cells are made of single values. "
+                "Take a part of it as a column of its own.",
+                code="COLUMN_TYPE",
+                column=name,
+            )
     for expression in wanted.expressions:
         for name in expression.needs:
             if name not in source.kinds:

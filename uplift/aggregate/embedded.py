@@ -249,13 +249,23 @@ def _frame(
 
     starts = range(0, max(len(arrow), 1), size)
     parts = [part(arrow.slice(first, size)) for first in starts]
-    types = _types(connection.from_arrow(arrow), columns)
+    try:
+        types = _types(connection.from_arrow(arrow), columns)
+    except duckdb.Error as error:
+        raise DataError(
+            f"The table has a column of a type that the engine does not read ({first_line(error)})."
+            " Turn it into doubles.",
+            code="OUTCOME_NOT_NUMERIC",
+        ) from error
     middle = arrow.slice(len(arrow) // 2, FIRST_ROWS)
     return EmbeddedSource(types, kinds_of(types), parts, lambda: middle)
 
 
 def _arrow(table: Any, columns: Sequence[str]) -> pa.Table:
     """The columns of a frame as Arrow, which shares their memory where it can."""
+    if hasattr(table, "collect_schema") and hasattr(table, "collect"):  # a polars LazyFrame
+        require_columns(table.collect_schema().names(), columns)
+        table = table.select(list(columns)).collect()
     if not hasattr(table, "__arrow_c_stream__"):
         raise DataError(
             "A table is expected (pandas, polars, arrow, DuckDB relation, PostgresTable, Spark "

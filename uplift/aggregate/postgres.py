@@ -130,6 +130,12 @@ def _type_of(column: Any) -> str:
 @contextlib.contextmanager
 def _connected(address: Any) -> Iterator[Any]:
     """A connection of the driver's own; one made here is closed at the end."""
+    if hasattr(address, "dialect") and address.dialect.name != "postgresql":
+        raise DefinitionError(
+            f"PostgreSQL is read here, got an address of {address.dialect.name}. Read files and "
+            "frames by themselves.",
+            code="DATABASE_UNSUPPORTED",
+        )
     if hasattr(address, "raw_connection"):  # SQLAlchemy's engine
         with address.connect() as connection:
             yield connection.connection.driver_connection

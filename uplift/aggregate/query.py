@@ -45,6 +45,7 @@ class Wanted:
         skewed: Iterable[str] = (),
     ) -> "Wanted":
         """What is wanted, by names. Errors: COLUMN_MISSING, FEATURE_DUPLICATE."""
+        by, columns = ([one] if isinstance(one, str) else one for one in (by, columns))
         expressions = tuple(as_expression(column) for column in columns)
         names = [expression.name for expression in expressions]
         for i, name in enumerate(names):
