@@ -57,6 +57,25 @@ def aggregate(
     return _together(query, shifts, found)
 
 
+def query_for(
+    table: Any,
+    *,
+    by: Sequence[str] = ("arm",),
+    columns: Sequence[Column],
+    covariances: Iterable[tuple[str, str]] = (),
+    skewed: Iterable[str] = (),
+) -> str:
+    """The SQL that `aggregate` would run over this table, without running it.
+
+    Only the first rows are looked at, for numbers near the means. Arguments and errors as there.
+    """
+    wanted = Wanted.of(by, columns, covariances, skewed)
+    with opened(table, wanted.needed) as source:
+        _check_kinds(wanted, source)
+        query = query_of(source, wanted)
+        return query.one_pass(choose_shifts(query, source.first_look(query)))
+
+
 def _collect_all(
     query: Query, source: Source, shifts: Sequence[float], threads: int | None
 ) -> list[Collected]:

@@ -48,7 +48,7 @@ class PostgresTable:
     schema: str | None = None
 
     @contextlib.contextmanager
-    def database_source(self, columns: Sequence[str]) -> Iterator["PostgresSource"]:
+    def database_source(self, columns: Sequence[str] | None) -> Iterator["PostgresSource"]:
         """The table as a source for these columns. Errors: as in `aggregate`."""
         table = (self.name,) if self.schema is None else (self.schema, self.name)
         with _connected(self.address) as connection:
@@ -56,7 +56,7 @@ class PostgresTable:
             syntax = SYNTAX["postgresql"]
             cursor = part.execute(f"SELECT * FROM {syntax.name(*table)} LIMIT 0")  # noqa: S608
             found = {column[0]: _type_of(column) for column in cursor.description}
-            require_columns(list(found), columns, any_case=False)
+            columns = require_columns(list(found), columns, any_case=False)
             yield PostgresSource({name: found[name] for name in columns}, table, [part])
 
 
