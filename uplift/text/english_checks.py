@@ -97,6 +97,10 @@ ENGLISH_CHECKS = {
         "{value:count} intervals that hold together are very wide. Ask about the segments a "
         "decision depends on."
     ),
+    "check.NEEDS_ROWS.name": "Read from a table by its moments",
+    "check.NEEDS_ROWS.remedy": (
+        "moments cannot tell {value}. Read the experiment from its rows where that matters."
+    ),
     "check.ARM_TOO_SMALL.name": "Size of the arms",
     "check.ARM_TOO_SMALL.remedy": "an arm has {value:count} customers only: intervals are rough.",
     "check.TIME_FUTURE.name": "Times of outcomes",

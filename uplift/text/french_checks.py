@@ -96,6 +96,11 @@ FRENCH_CHECKS = {
         "{value:count} intervalles valables ensemble sont très larges. Ne demandez que les "
         "segments dont dépend une décision."
     ),
+    "check.NEEDS_ROWS.name": "Lu dans une table par ses moments",
+    "check.NEEDS_ROWS.remedy": (
+        "les moments ne disent pas tout ({value}). Lisez l’expérience ligne par ligne si cela "
+        "compte."
+    ),
     "check.ARM_TOO_SMALL.name": "Taille des groupes",
     "check.ARM_TOO_SMALL.remedy": (
         "une version n’a que {value:count} clients : les intervalles sont grossiers."
