@@ -29,7 +29,7 @@ class LastLook(LookRule):
 
     reached: tuple[tuple[float, float], ...] = ()
 
-    def p_value(self, p_value: float, *, test: str) -> float:
+    def p_value(self, p_value: float, *, test: str, gain: bool = True) -> float:
         """One of the errors, or 1."""
         if np.isnan(p_value):
             return p_value
