@@ -140,13 +140,13 @@ def test_looks_prove_what_the_analysis_proves_at_each_of_them(monitoring):
     proven = 0
     for family, method in zip(p_values, 5 * list(get_args(Correction)), strict=True):
         ours = family_at_looks(list(family), looks, alpha=0.05, method=method)
-        before: dict[str, float] = {}
+        before: dict[tuple[str, bool], float] = {}
         theirs = [-1] * 3
         for k, p in enumerate(family):
             rule = LookRule(
                 "look", t[: k + 1], monitoring, information=t[k], alpha=0.05, before=before
             )
-            before = {str(i): rule.p_value(float(p[i]), test=str(i)) for i in range(3)}
+            before = {(str(i), True): rule.p_value(float(p[i]), test=str(i)) for i in range(3)}
             for i in np.flatnonzero(adjust(list(before.values()), method=method) <= 0.05):
                 theirs[i] = k if theirs[i] < 0 else theirs[i]
         assert ours == theirs

@@ -121,6 +121,11 @@ class EffectRow:
         """Interval of the relative effect."""
         return self.estimate.relative_ci
 
+    @property
+    def relative_std_error(self) -> float:
+        """Standard error of the relative effect, whatever the interval is made wider by."""
+        return self.estimate.relative_std_error
+
 
 def effect_rows(experiment: Experiment, readings: Readings) -> tuple[EffectRow, ...]:
     """A row per planned metric and treatment, primary metric first."""
