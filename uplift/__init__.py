@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from uplift.analysis.pushed_down import analysis_sql as analysis_sql
     from uplift.analysis.reread_periods import reread_periods as reread_periods
     from uplift.analysis.surrogates import surrogate_index as surrogate_index
+    from uplift.arms import Arm as Arm
     from uplift.assignment.assign import assign as assign
     from uplift.assignment.assign import assign_from as assign_from
     from uplift.assignment.legacy import assign_as as assign_as
@@ -81,15 +82,8 @@ if TYPE_CHECKING:
     from uplift.eligibility import eligible as eligible
     from uplift.evaluation.quality import evaluate as evaluate
     from uplift.evaluation.roi import roi as roi
-    from uplift.experiment import (
-        Arm as Arm,
-    )
-    from uplift.experiment import (
-        Experiment as Experiment,
-    )
-    from uplift.experiment import (
-        load_experiment as load_experiment,
-    )
+    from uplift.experiment import Experiment as Experiment
+    from uplift.experiment import load_experiment as load_experiment
     from uplift.models.train import train as train
     from uplift.objectives import Objectives as Objectives
     from uplift.programme import Programme as Programme

@@ -110,6 +110,21 @@ FRENCH_CHECKS = {
         "{value:count} résultat(s) sont datés du futur et retenus. Réglez l’horloge du système qui "
         "les a écrits et reprenez-les."
     ),
+    "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Résultats après le tirage",
+    "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
+        "{value:count} ligne(s) de résultats datent d’avant l’attribution des clients et ont été "
+        "écartées, comme demandé. Cherchez pourquoi elles sont dans la table."
+    ),
+    "check.ID_DUPLICATE.name": "Une ligne par client",
+    "check.ID_DUPLICATE.remedy": (
+        "{value:count} client(s) ont plusieurs lignes de résultats, lues selon la règle demandée. "
+        "Vérifiez qu’aucune ligne n’y figure deux fois."
+    ),
+    "check.ID_WHITESPACE.name": "Identifiants sans espaces",
+    "check.ID_WHITESPACE.remedy": (
+        "les espaces autour de {value:count} identifiant(s) ont été retirés. Corrigez-les à la "
+        "source."
+    ),
     "check.EXPOSED_UNASSIGNED.name": "Tous les clients ont une version",
     "check.EXPOSED_UNASSIGNED.remedy": (
         "{value:count} client(s) ont des résultats sans attribution ; ils sont écartés, jamais "
