@@ -148,8 +148,10 @@ class Readings:
         else:
             found = self.alone(reading, treatment, control, method=method, confidence=level)
             found = found if plus == 0 else shifted(found, plus)
+        found = self.rule.holding(found, wanted=wanted)
         test = f"{reading} by {treatment}" + ("" if control == CONTROL else f" over {control}")
-        return replace(found, p_value=self.rule.p_value(found.p_value, test=test))
+        p_value = self.rule.p_value(found.p_value, test=test, gain=found.effect > 0)
+        return replace(found, p_value=p_value)
 
     def alone(
         self, reading: str, treatment: str, control: str, *, method: Method, confidence: float

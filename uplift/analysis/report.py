@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from uplift.amendments import Amendment
 from uplift.analysis.decision import BETWEEN_LOOKS, Decision, words_of
@@ -120,16 +119,14 @@ class AnalysisReport(Result):
         """Relative effect and its standard error by metric, of the best arm.
 
         The best of several arms looks better than it is, so a prior made of it is a little too
-        hopeful. The error is half the interval's width over its normal quantile; metrics without
-        an interval are left out.
+        hopeful. The error is that of the estimate itself (delta method), not taken from an interval
+        that looks or few units make wider; metrics without one are left out.
         """
-        z = float(stats.norm.ppf(0.5 + self.confidence / 2))
-        found = {}
-        for row in self.effects:
-            low, high = row.relative_ci
-            if row.treatment == self.best_arm and np.isfinite(high - low):
-                found[row.metric] = (row.relative_effect, (high - low) / (2 * z))
-        return found
+        return {
+            row.metric: (row.relative_effect, row.relative_std_error)
+            for row in self.effects
+            if row.treatment == self.best_arm and np.isfinite(row.relative_std_error)
+        }
 
     def to_html(self, path: str | Path | None = None, *, language: str = "en") -> str:
         """The page for people who decide: no network, no script; written when `path` is given.

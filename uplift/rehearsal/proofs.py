@@ -36,7 +36,7 @@ class QuickRule(LookRule):
         """What |z| of a two-sided test with the error alpha must reach at this look."""
         return self.bounds[alpha] if alpha in self.bounds else super().bound(alpha)
 
-    def p_value(self, p_value: float, *, test: str) -> float:
+    def p_value(self, p_value: float, *, test: str, gain: bool = True) -> float:
         """One of the errors, or 1."""
         if np.isnan(p_value):
             return p_value
