@@ -264,6 +264,9 @@ def test_a_postgresql_that_cannot_be_read_is_refused_without_its_password(postgr
     with pytest.raises(DefinitionError) as caught:
         aggregate(PostgresTable("mysql://h/d", "t"), columns=["x"])
     assert caught.value.code == "DATABASE_UNSUPPORTED"
+    with pytest.raises(DefinitionError, match="sqlite") as caught:
+        aggregate(PostgresTable(create_engine("sqlite://"), "t"), columns=["x"])
+    assert caught.value.code == "DATABASE_UNSUPPORTED"
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "postgresql", "spark"])

@@ -383,10 +383,15 @@ def test_nothing_proven_is_tested_again_and_a_loss_is_stopped(reports):
 # --- words ---------------------------------------------------------------------------------------
 
 
+OF_OTHER_PAGES = {"long_term.py", "market_reading.py", "panel.py", "reread_record.py",
+                   "surrogates.py"}  # fmt: skip
+
+
 def codes_of_checks():
     """Codes of every check an analysis can give, read from the code that gives them."""
     package = Path(up.__file__).parent
-    files = [*package.glob("analysis/*.py"), package / "outcomes.py", package / "frames.py"]
+    files = [file for file in package.glob("analysis/*.py") if file.name not in OF_OTHER_PAGES]
+    files += [package / name for name in ("outcomes.py", "outcome_rows.py", "frames.py")]
     inference = ("sample_ratio", "sample_ratio_sequential", "leaks", "segments", "influence")
     files += [package / "inference" / f"{name}.py" for name in (*inference, "attrition")]
     for file in files:

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from uplift.analysis.looks import LookRule
-from uplift.experiment import Correction, experiment_from
+from uplift.analysis_plan import Correction
+from uplift.experiment import experiment_from
 from uplift.inference.multiplicity import adjust, holm
 from uplift.inference.planned_looks import PlannedLooks, family_at_looks
 from uplift.looks import days_without_information, look_days, planned_looks

@@ -17,9 +17,10 @@ from uplift.analysis.columns import uncapped, winsorised
 from uplift.analysis.families import adjusted_p_values
 from uplift.analysis.readings import ADJUSTED, Method, Readings
 from uplift.checks import Check, warning
-from uplift.experiment import Experiment, PlannedMetric
+from uplift.experiment import Experiment
 from uplift.inference.bayes import Posterior, Prior, posterior
 from uplift.inference.means import Estimate
+from uplift.metric_plan import PlannedMetric
 from uplift.outcomes import refuse_function_of_arm
 
 GUARDRAIL = "guardrail"

@@ -32,10 +32,10 @@ def simulate_plan(
 
     Each replay draws arms by the assignment's own rule (method, shares, strata, clusters) with a
     salt of its own, and reads them by the analysis' own functions (estimates, adjustment,
-    guardrails, money, decision). A test is proven by the bounds of the planned looks with the
-    plan's correction (`planned_looks.family_at_looks`); the decision is that of the last look. What
-    keeps units from being drawn (suppression, contact caps, layers, exposure) is not replayed: all
-    eligible customers of history take part, in one wave.
+    guardrails, money, checks, decision): every row is that of `assign` and `analyse`. A test is
+    proven by the rule of the planned looks with the plan's correction; the decision is that of the
+    last look. What keeps units from being drawn (suppression, contact caps, layers, exposure) is
+    not replayed: all eligible customers of history take part, in one wave.
 
     history    one row per customer: the audience's columns, those of strata, balance and clusters,
                and outcomes of a window without the campaign (see `stage_of`; for interim looks,

@@ -98,12 +98,30 @@ ENGLISH_CHECKS = {
         "{value:count} intervals that hold together are very wide. Ask about the segments a "
         "decision depends on."
     ),
+    "check.NEEDS_ROWS.name": "Read from a table by its moments",
+    "check.NEEDS_ROWS.remedy": (
+        "moments cannot tell {value}. Read the experiment from its rows where that matters."
+    ),
     "check.ARM_TOO_SMALL.name": "Size of the arms",
     "check.ARM_TOO_SMALL.remedy": "an arm has {value:count} customers only: intervals are rough.",
     "check.TIME_FUTURE.name": "Times of outcomes",
     "check.TIME_FUTURE.remedy": (
         "{value:count} outcome(s) are stamped in the future and held back. Set the clock of the "
         "system that wrote them right, and ingest them again."
+    ),
+    "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Outcomes after the draw",
+    "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
+        "{value:count} row(s) of outcomes are from before their customers were assigned and were "
+        "left out, as asked for. Find out why they are in the table."
+    ),
+    "check.ID_DUPLICATE.name": "One row per customer",
+    "check.ID_DUPLICATE.remedy": (
+        "{value:count} customer(s) have several rows of outcomes, read by the rule that was asked "
+        "for. See that no row is there twice."
+    ),
+    "check.ID_WHITESPACE.name": "Ids without blanks",
+    "check.ID_WHITESPACE.remedy": (
+        "blanks around {value:count} id(s) were removed. Trim them at the source."
     ),
     "check.EXPOSED_UNASSIGNED.name": "Everybody is assigned",
     "check.EXPOSED_UNASSIGNED.remedy": (

@@ -97,6 +97,11 @@ FRENCH_CHECKS = {
         "{value:count} intervalles valables ensemble sont très larges. Ne demandez que les "
         "segments dont dépend une décision."
     ),
+    "check.NEEDS_ROWS.name": "Lu dans une table par ses moments",
+    "check.NEEDS_ROWS.remedy": (
+        "les moments ne disent pas tout ({value}). Lisez l’expérience ligne par ligne si cela "
+        "compte."
+    ),
     "check.ARM_TOO_SMALL.name": "Taille des groupes",
     "check.ARM_TOO_SMALL.remedy": (
         "une version n’a que {value:count} clients : les intervalles sont grossiers."
@@ -105,6 +110,21 @@ FRENCH_CHECKS = {
     "check.TIME_FUTURE.remedy": (
         "{value:count} résultat(s) sont datés du futur et mis en attente. Réglez l’horloge du "
         "système qui les a écrits et reprenez-les."
+    ),
+    "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Résultats après le tirage",
+    "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
+        "{value:count} ligne(s) de résultats datent d’avant l’attribution des clients et ont été "
+        "écartées, comme demandé. Cherchez pourquoi elles sont dans la table."
+    ),
+    "check.ID_DUPLICATE.name": "Une ligne par client",
+    "check.ID_DUPLICATE.remedy": (
+        "{value:count} client(s) ont plusieurs lignes de résultats, lues selon la règle demandée. "
+        "Vérifiez qu’aucune ligne n’y figure deux fois."
+    ),
+    "check.ID_WHITESPACE.name": "Identifiants sans espaces",
+    "check.ID_WHITESPACE.remedy": (
+        "les espaces autour de {value:count} identifiant(s) ont été retirés. Corrigez-les à la "
+        "source."
     ),
     "check.EXPOSED_UNASSIGNED.name": "Tous les clients ont une version",
     "check.EXPOSED_UNASSIGNED.remedy": (
