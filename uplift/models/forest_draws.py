@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit
 from numpy import uint64
 
-OUTSIDE, STRUCTURE, ESTIMATION, UNUSED = 0, 1, 2, 3  # of a unit, for one tree
+OUTSIDE, STRUCTURE, ESTIMATION, UNUSED = 0, 1, 2, 3  # roles of a unit in a tree, in this order
 TREE, BAG, NODES = 1, 2, 3  # streams of random numbers
 GOLDEN = uint64(0x9E3779B97F4A7C15)
 WORD = 2**32  # draws are whole numbers below it
@@ -63,12 +63,10 @@ def stream(seed: uint64, kind: int, index: int) -> uint64:
 def role_of(unit: uint64, tree_stream: uint64, bag_stream: uint64, draws: Draws) -> int:
     """What a unit does in a tree."""
     place = unit * GOLDEN
-    if mix(place ^ bag_stream) >> uint64(32) >= draws.half:
-        return OUTSIDE
+    inside = mix(place ^ bag_stream) >> uint64(32) < draws.half
     drawn = mix(place ^ tree_stream) >> uint64(32)
-    if drawn < draws.structure:
-        return STRUCTURE
-    return ESTIMATION if drawn < draws.estimation else UNUSED
+    later = int(drawn >= draws.structure) + int(drawn >= draws.estimation)
+    return (STRUCTURE + later) * int(inside)
 
 
 @njit(nogil=True, cache=True)
@@ -80,14 +78,11 @@ def rows_of(
     bag_stream = stream(draws.seed, BAG, tree // draws.per_bag)
     chosen, filling = np.empty(len(unit), np.int32), np.empty(len(unit), np.int32)
     n_chosen = n_filling = 0
-    for i in range(len(unit)):
+    for i in range(len(unit)):  # written always, kept when it counts: draws cannot be foreseen
         role = role_of(unit[i], tree_stream, bag_stream, draws)
-        if role == STRUCTURE:
-            chosen[n_chosen] = i
-            n_chosen += 1
-        elif role == ESTIMATION:
-            filling[n_filling] = i
-            n_filling += 1
+        chosen[n_chosen] = filling[n_filling] = i
+        n_chosen += role == STRUCTURE
+        n_filling += role == ESTIMATION
     if draws.structure == draws.estimation:  # not honest: the same rows do both
         return chosen[:n_chosen].copy(), chosen[:n_chosen].copy()
     return chosen[:n_chosen].copy(), filling[:n_filling].copy()

@@ -173,12 +173,10 @@ def _divide(node, feature, left, part, nodes, found):  # type: ignore[no-untyped
     middle, n_right = begin, 0
     for i in range(begin, end):
         row = part.order[i]
-        if goes_left(found.goes_left, part.codes[row, feature]):
-            part.order[middle] = row
-            middle += 1
-        else:
-            part.spare[n_right] = row
-            n_right += 1
+        left_side = goes_left(found.goes_left, part.codes[row, feature])
+        part.order[middle] = part.spare[n_right] = row  # to both, kept on its side
+        middle += left_side
+        n_right += 1 - left_side
     part.order[middle:end] = part.spare[:n_right]
     nodes.begin[left], nodes.end[left] = begin, middle
     nodes.begin[left + 1], nodes.end[left + 1] = middle, end
