@@ -177,6 +177,4 @@ ENGLISH_CHECKS = {
         "the cap of {value:number} is of the metric's own window; the long term is read without "
         "it, so one customer may weigh much."
     ),
-    "check.ID_WHITESPACE.name": "Blanks around ids",
-    "check.ID_WHITESPACE.remedy": "blanks around {value:count} id(s) were removed, as asked for.",
 }

@@ -181,8 +181,4 @@ FRENCH_CHECKS = {
         "le plafond de {value:number} vaut pour la période de l’indicateur ; le long terme est lu "
         "sans lui, et un seul client peut peser lourd."
     ),
-    "check.ID_WHITESPACE.name": "Espaces autour des identifiants",
-    "check.ID_WHITESPACE.remedy": (
-        "les espaces autour de {value:count} identifiant(s) ont été retirées, comme demandé."
-    ),
 }
