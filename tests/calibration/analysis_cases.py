@@ -299,7 +299,7 @@ def _looks() -> Iterator[Case]:
             ),
             wrong=(Measure("peeked", "p < 5 % at every look", at_most(ALPHA)),),
             reps=1_000,
-            smoke=60,
+            smoke=150,
         )
 
 
