@@ -1,10 +1,12 @@
-"""Ten metrics of an experiment from one parquet file: uplift beside the floor and tea-tasting.
+"""The metrics of an experiment from one parquet file: uplift beside the floor and tea-tasting.
 
     python benchmarks/bench_moments.py [--rows 1000000 50000000] [--rounds 5] [--peers PYTHON]
+                                       [--folder KEPT]
 
-Ten metrics: five with a covariate, three means, two ratios; 17 columns, two arms. The floor is one
+Ten metrics with a covariate each and two ratios; 24 columns of numbers, two arms. The floor is one
 DuckDB query of plain sums of products, which no estimate can do without. tea-tasting runs in an
 environment of its own (peers.txt); `--peers` is its python, and without it the row is left out.
+Files are written to a temporary folder, or to one that is kept and read again.
 
 Each method lives in a process of its own and they take turns, one call each a round; ratios are
 taken within a round. Other work on the machine disturbs wall time, so processor time is beside it.
@@ -17,7 +19,6 @@ import itertools
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -32,14 +33,15 @@ from typing import Any
 RESULT = Path(__file__).parent / "results" / "moments.md"
 SEED = 7
 THREADS = 2
-WITH_COVARIATE = [f"y{k}" for k in range(5)]
-COVARIATES = [f"x{k}" for k in range(5)]
-MEANS = [f"m{k}" for k in range(3)]
+WITH_COVARIATE = [f"y{k}" for k in range(10)]
+COVARIATES = [f"x{k}" for k in range(10)]
 RATIOS = [(f"n{k}", f"d{k}") for k in range(2)]
-COLUMNS = [*WITH_COVARIATE, *COVARIATES, *MEANS, *(name for pair in RATIOS for name in pair)]
+COLUMNS = [*WITH_COVARIATE, *COVARIATES, *(name for pair in RATIOS for name in pair)]
 COVARIANCES = [*zip(WITH_COVARIATE, COVARIATES, strict=True), *RATIOS]
+KINDS = ("money", "visits", "score", "amount", "share")  # of the columns, in turn
 DAYS, SEGMENTS, STORED_COLUMNS = 90, 50, 12  # of the store
-FRESH_PROCESSES = 5
+FRESH_PROCESSES = 5  # of a short scan; of a long one, which hides the start, 2 for their memory
+SHORT = 5_000_000  # rows
 MIB = 2**20
 
 # ---- what is measured; each runs in a process of its own, tea-tasting without uplift
@@ -78,7 +80,6 @@ def uplift_effects(path: str, threads: int, **expressions: Any) -> dict[str, flo
 
 
 def effects_of(found: Any) -> dict[str, float]:
-    from uplift.inference.means import welch
     from uplift.inference.ratios import ratio
     from uplift.inference.regression_adjustment import lin
 
@@ -88,11 +89,22 @@ def effects_of(found: Any) -> dict[str, float]:
         y: lin(*arms, column=y, covariates=[x], population=everyone, confidence=0.95)
         for y, x in zip(WITH_COVARIATE, COVARIATES, strict=True)
     }
-    effects |= {name: welch(*arms, column=name, confidence=0.95) for name in MEANS}
     effects |= {
         f"{n}/{d}": ratio(*arms, numerator=n, denominator=d, confidence=0.95) for n, d in RATIOS
     }
     return {name: estimate.effect for name, estimate in effects.items()}
+
+
+def as_tea_tasting(found: Any) -> dict[str, float]:
+    """The same in its own way (CUPED with one slope), to compare."""
+    from uplift.inference.parity.tea_tasting import mean_test, ratio_test
+
+    arms = (found.cell(arm="email"), found.cell(arm="control"))
+    pairs = zip(WITH_COVARIATE, COVARIATES, strict=True)
+    effects = {y: mean_test(*arms, column=y, covariate=x).effect for y, x in pairs}
+    return effects | {
+        f"{n}/{d}": ratio_test(*arms, numerator=n, denominator=d).effect for n, d in RATIOS
+    }
 
 
 def uplift_moments(path: str, threads: int) -> Any:
@@ -115,12 +127,53 @@ def uplift_capped(path: str, threads: int) -> Any:
     return aggregate(path, columns=columns, covariances=COVARIANCES, threads=threads)
 
 
+def uplift_report(path: str, threads: int) -> Any:
+    """The whole report: money, balance, third moments and all checks."""
+    from uplift.analysis.pushed_down import analyse_table
+    from uplift.experiment import experiment_from
+    from uplift.strict_yaml import parse_yaml
+
+    return analyse_table(experiment_from(parse_yaml(definition())), path, threads=threads)
+
+
+def definition() -> str:
+    def metric(name: str, kind: str) -> str:
+        return (
+            f"{{name: {name}, version: 1, title: {name}, column: {name}, {kind}, unit: one, "
+            "window_days: 28, owner: crm}"
+        )
+
+    kinds = {k: "kind: proportion, " if KINDS[k % 5] == "share" else "" for k in range(10)}
+    metrics = [metric(f"y{k}", f"{kinds[k]}covariate: x{k}") for k in range(10)]
+    metrics += [metric(n, f"kind: ratio, denominator: {d}") for n, d in RATIOS]
+    others = "\n".join(f"    - metric: {one}" for one in metrics[1:])
+    return f"""
+id: campaign
+title: Campaign
+kind: campaign_holdout
+owner: crm
+objective: profit
+hypothesis: It pays.
+audience: {{description: Everyone}}
+arms:
+  - {{name: control, share: 0.2}}
+  - {{name: email, share: 0.8, unit_cost: 0.05}}
+metrics:
+  primary:
+    metric: {metrics[0]}
+  secondary:
+{others}
+schedule: {{starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 28}}
+analysis: {{decision_rule: Scale what is proven.}}
+money: {{currency: EUR, value: y0, margin_rate: 0.3}}
+"""
+
+
 def tea_tasting(path: str, threads: int) -> dict[str, float]:
     import ibis
     import tea_tasting as tt
 
     metrics = {y: tt.Mean(y, x) for y, x in zip(WITH_COVARIATE, COVARIATES, strict=True)}
-    metrics |= {name: tt.Mean(name) for name in MEANS}
     metrics |= {f"{n}/{d}": tt.RatioOfMeans(n, d) for n, d in RATIOS}
     table = ibis.duckdb.connect(threads=threads).read_parquet(path)
     result = tt.Experiment(metrics, variant="arm").analyze(table, control="control")
@@ -131,7 +184,8 @@ METHODS: Mapping[str, Callable[[str, int], Any]] = {
     "floor": floor,
     "DuckDB's own variances": own_variances,
     "uplift": uplift_moments,
-    "uplift and the ten effects": uplift_effects,
+    "uplift and the effects": uplift_effects,
+    "uplift, the whole report": uplift_report,
     "uplift, two third moments more": uplift_skewed,
     "uplift, two capped columns more": uplift_capped,
     "tea-tasting": tea_tasting,
@@ -152,48 +206,58 @@ def once(name: str, path: str, threads: int) -> None:
     start, busy = time.perf_counter(), time.process_time()
     METHODS[name](path, threads)
     taken = {"wall": time.perf_counter() - start, "cpu": time.process_time() - busy}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps(taken | {"peak": peak}), flush=True)
+    print(json.dumps(taken | {"peak": peak_memory()}), flush=True)
+
+
+def peak_memory() -> int:
+    """Bytes, of this program alone: `ru_maxrss` counts that of the process it was forked from."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 # ---- the data
 
 
 def uniform(salt: int) -> str:
-    return f"((hash(i + {salt * 1_000_000_007 + SEED}::BIGINT) + 0.5) / 18446744073709551616.0)"
+    """In (0, 1]."""
+    number = f"CAST(hash(i + {salt * 1_000_000_007 + SEED}::BIGINT) AS DOUBLE)"
+    return f"(({number} + 1e0) / 18446744073709551617e0)"
 
 
 def columns_of_a_campaign() -> list[str]:
-    """Money that most do not spend, counts, shares and logarithms, each with its history."""
+    """Money that most do not spend, counts, scores, amounts and shares, each with its history."""
     columns = [f"CASE WHEN {uniform(0)} < 0.2 THEN 'control' ELSE 'email' END AS arm"]
-    for k in range(5):
+    for k in range(10):
         size = f"sqrt(-2 * ln({uniform(10 * k + 1)})) * cos(2 * pi() * {uniform(10 * k + 2)})"
-        if k < 2:
-            spent = f"round(exp(2.5 + 1.2 * {size}) * (0.5 + {{}}), 2)"
-            shares = ((0.1, "y", 3), (0.3, "x", 5))
-            columns += [
-                f"CASE WHEN {uniform(10 * k + salt)} < {share} "
-                f"THEN {spent.format(uniform(10 * k + salt + 1))} ELSE 0 END AS {name}{k}"
-                for share, name, salt in shares
-            ]
-        elif k < 4:
-            visits = f"exp(0.5 + 1.2 * {size})"
-            columns.append(f"CAST(floor({visits}) AS INTEGER) AS y{k}")
-            more = uniform(10 * k + 6)
-            columns.append(f"CAST(floor({visits} + 3 * {more}) AS INTEGER) AS x{k}")
-        else:
-            columns += [
-                f"2.5 + {size} + {uniform(10 * k + s)} AS {c}{k}" for s, c in ((4, "y"), (6, "x"))
-            ]
-    columns.append(f"round(-20 * ln({uniform(60)}), 2) AS m0")
-    columns += [f"({uniform(60 + k)} < 0.0{k + 2}) AS m{k}" for k in (1, 2)]
+        now, before = uniform(10 * k + 4), uniform(10 * k + 6)
+        chance, earlier = uniform(10 * k + 3), uniform(10 * k + 5)
+        columns += {
+            "money": [
+                f"CASE WHEN {chance} < 0.1 THEN {_spent(size, now)} ELSE 0 END AS y{k}",
+                f"CASE WHEN {earlier} < 0.3 THEN {_spent(size, before)} ELSE 0 END AS x{k}",
+            ],
+            "visits": [
+                f"CAST(floor(exp(0.5 + 1.2 * {size})) AS INTEGER) AS y{k}",
+                f"CAST(floor(exp(0.5 + 1.2 * {size}) + 3 * {before}) AS INTEGER) AS x{k}",
+            ],
+            "score": [f"2.5 + {size} + {now} AS y{k}", f"2.5 + {size} + {before} AS x{k}"],
+            "amount": [
+                f"round(-20 * ln({now}), 2) AS y{k}",
+                f"round(-20 * ln({before}), 2) AS x{k}",
+            ],
+            "share": [f"({now} < 0.03) AS y{k}", f"({before} < 0.05) AS x{k}"],
+        }[KINDS[k % len(KINDS)]]
     for k in range(2):
-        orders = f"CAST(floor(-2 * ln({uniform(70 + k)})) AS INTEGER)"
+        orders = f"CAST(floor(-2 * ln({uniform(170 + k)})) AS INTEGER)"
         columns += [
-            f"{orders} * (1 + CAST(floor(4 * {uniform(80 + k)}) AS INTEGER)) AS n{k}",
+            f"{orders} * (1 + CAST(floor(4 * {uniform(180 + k)}) AS INTEGER)) AS n{k}",
             f"{orders} AS d{k}",
         ]
     return columns
+
+
+def _spent(size: str, chance: str) -> str:
+    return f"round(exp(2.5 + 1.2 * {size}) * (0.5 + {chance}), 2)"
 
 
 def write_campaign(path: Path, n_rows: int) -> None:
@@ -301,10 +365,12 @@ def time_rows(times: Mapping[str, list[dict[str, float]]], n_rows: int) -> list[
 
 
 def fresh_rows(some: Sequence[Runner], path: Path, warm: Mapping[str, Any], n: int) -> list[str]:
-    wanted = ("floor", "uplift", "uplift and the ten effects", "tea-tasting")
+    wanted = (
+        "floor", "uplift", "uplift and the effects", "uplift, the whole report", "tea-tasting",
+    )  # fmt: skip
     chosen = [r for r in some if r.threads == THREADS and r.name in wanted]
     found: dict[str, list[dict[str, float]]] = {runner.label: [] for runner in chosen}
-    for _ in range(FRESH_PROCESSES):
+    for _ in range(FRESH_PROCESSES if n <= SHORT else 2):
         for runner in chosen:
             found[runner.label].append(fresh(runner, path))
     engine = median([one["peak"] for one in found[f"floor, {THREADS} threads"]])
@@ -392,9 +458,8 @@ def check_equal(path: Path, peers: str | None) -> None:
             cwd=Path(__file__).parent,
         )
         theirs = json.loads(done.stdout)
-        mine = effects_of(table)
-        for name in [*MEANS, *(f"{n}/{d}" for n, d in RATIOS)]:  # their adjustment is another one
-            assert abs(mine[name] / theirs[name] - 1) < 1e-6, name
+        for name, effect in as_tea_tasting(table).items():
+            assert abs(effect / theirs[name] - 1) < 1e-6, name
 
 
 def processor() -> str:
@@ -421,8 +486,8 @@ def head(rows: Sequence[int], rounds: int, sizes: Sequence[int], peers: str | No
         "# Moments\n\n"
         f"Machine: {processor()}, {os.cpu_count()} cores, {platform.system()}; load at the start "
         f"{os.getloadavg()[0]:.1f}. Python {platform.python_version()}, {versions}.\n"
-        f"Parquet of {files}, 17 columns, two arms, seed {SEED}. Ten metrics: five with a "
-        f"covariate, three means, two ratios. Medians of {rounds} rounds in turn, warm; ratios are "
+        f"Parquet of {files}, 24 columns of numbers, two arms, seed {SEED}. Ten metrics with a "
+        f"covariate each, two ratios. Medians of {rounds} rounds in turn, warm; ratios are "
         "medians of the ratios within a round. Values of all methods compared before timing."
     )
 
@@ -433,7 +498,7 @@ def table(title: str, names: Sequence[str], rows: Sequence[str]) -> str:
 
 
 def claims(times: Mapping[str, list[dict[str, float]]], n_rows: int) -> list[str]:
-    mine, rows = f"uplift and the ten effects, {THREADS} threads", []
+    mine, rows = f"uplift and the effects, {THREADS} threads", []
     for peer, bound in (
         (f"floor, {THREADS} threads", 1.2),
         (f"tea-tasting, {THREADS} threads", 0.7),
@@ -448,9 +513,10 @@ def claims(times: Mapping[str, list[dict[str, float]]], n_rows: int) -> list[str
 
 
 def report(sizes: Sequence[int], rounds: int, peers: str | None, folder: Path) -> str:
-    files = [folder / f"{n}.parquet" for n in sizes]
+    files = [folder / f"campaign-{n}.parquet" for n in sizes]
     for path, n in zip(files, sizes, strict=True):
-        write_campaign(path, n)
+        if not path.exists():
+            write_campaign(path, n)
     top = head(sizes, rounds, [path.stat().st_size for path in files], peers)
     check_equal(files[0], peers)
     times, kept, fresh_ones = [], [], []
@@ -484,9 +550,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 50_000_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--peers", help="python of an environment with peers.txt")
+    parser.add_argument("--folder", help="where the files are kept, to be read again")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        text = report(options.rows, options.rounds, options.peers, Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(options.folder or temporary)
+        text = report(options.rows, options.rounds, options.peers, folder)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text, encoding="utf-8")
     print(text)

@@ -132,6 +132,11 @@ def test_a_value_that_is_not_a_number_is_refused_with_its_count(value, code):
         (frame().iloc[:0], "EMPTY_INPUT"),
         (frame().assign(SPEND=1), "FEATURE_DUPLICATE"),
         (frame().drop(columns="arm"), "COLUMN_MISSING"),
+        (frame().assign(arm=[["a"]] * 3_000), "COLUMN_TYPE"),
+        (
+            pa.table({"arm": ["a"], "spend": pa.array(np.ones(1, np.float16))}),
+            "OUTCOME_NOT_NUMERIC",
+        ),
         (12, "NOT_A_TABLE"),
         ("nowhere.parquet", "FILE_MISSING"),
     ],
@@ -155,3 +160,30 @@ def test_a_cell_that_is_not_there_is_named():
         found.cell(arm="telephone")
     with pytest.raises(DataError, match="not kept by 'segment'"):
         found.collapse(["segment"])
+
+
+def test_a_lazy_frame_is_read_and_one_name_needs_no_list():
+    data = frame()
+    found = aggregate(pl.from_pandas(data).lazy(), by="arm", columns="spend")
+    assert found.cell(arm="post").count == (data["arm"] == "post").sum()
+    with pytest.raises(DataError) as caught:
+        aggregate(pl.from_pandas(data).lazy(), columns=["nothing"])
+    assert caught.value.code == "COLUMN_MISSING"
+
+
+@pytest.mark.parametrize("kind", ["frame", "relation"])
+def test_units_can_be_counted_without_any_column(kind):
+    data = frame()
+    table = data if kind == "frame" else duckdb.connect().from_arrow(pa.Table.from_pandas(data))
+    found = aggregate(table, by=["arm"], columns=[])
+    assert dict(zip(found.keys, found.count, strict=True)) == {
+        (arm,): n for arm, n in data["arm"].value_counts().items()
+    }
+
+
+def test_a_cell_of_nan_is_found_by_any_nan():
+    table = pl.DataFrame({"level": [1.0, float("nan"), None], "x": [1.0, 2.0, 3.0]})
+    found = aggregate(table, by=["level"], columns=["x"])
+    assert found.cell(level=np.float64("nan")).mean_of("x") == 2.0
+    assert found.cell(level=None).mean_of("x") == 3.0
+    assert found.only(level=[float("nan"), None]).count.tolist() == [1, 1]

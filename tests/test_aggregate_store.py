@@ -112,6 +112,19 @@ def test_days_late_rows_repeats_and_changes_as_they_come_from_files(tmp_path):
     assert_same(store.read(["segment"]), collected(pd.concat([first, changed]), by=["segment"]))
 
 
+def test_one_source_under_two_names_does_not_count_twice(tmp_path):
+    store = MomentsStore(tmp_path / "m.parquet")
+    assert store.put(collected(rows(1)), batch="monday", digest="d1")
+    with pytest.raises(DataError, match="'monday'") as caught:
+        store.put(collected(rows(1)), batch="monday again", digest="d1")
+    assert caught.value.code == "BATCH_TWICE"
+    assert_same(store.read(), collected(rows(1)))
+    alike = collected(rows(2, n=1))  # equal late rows of two units are two rows
+    assert store.put(alike, batch="late 1")
+    assert store.put(alike, batch="late 2")
+    assert store.read([]).count[0] == 202
+
+
 def test_a_batch_without_a_digest_is_known_by_its_moments(tmp_path):
     store = MomentsStore(tmp_path / "m.parquet")
     assert store.put(collected(rows(1)), batch="a")

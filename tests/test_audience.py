@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from uplift.arms import Audience, Condition
 from uplift.audience import eligible
 from uplift.errors import DataError
-from uplift.experiment import Audience, Condition
 
 CUSTOMERS = pd.DataFrame(
     {

@@ -65,7 +65,7 @@ def test_the_shipped_definitions_have_no_blocking_finding_but_power(folder):
             "WINDOW_BEYOND_SCHEDULE",
         ),
         (
-            "minimum_effect: 0.05}",
+            "minimum_effect: 0.07}",
             "minimum_effect: 0.0001, expected_mean: 30, expected_std_dev: 60}",
             "UNDERPOWERED",
         ),
@@ -79,8 +79,8 @@ def test_each_fault_is_found(folder, old, new, code):
 def test_a_holdout_that_is_too_small_is_named_with_one_that_is_not(folder):
     edit(
         folder,
-        "minimum_effect: 0.05}",
-        "minimum_effect: 0.05, expected_mean: 30, expected_std_dev: 30}",
+        "minimum_effect: 0.07}",
+        "minimum_effect: 0.07, expected_mean: 30, expected_std_dev: 30}",
     )
     for old, new in (
         ("control, share: 0.25", "control, share: 0.01"),

@@ -45,7 +45,7 @@ def refusal(old, new, text=TEXT):
         ),
         ("starts_at: 2017-07-03T08:00:00", "starts_at: soon", "schedule.starts_at", "date and"),
         ("confidence: 0.95", "confidence: .inf", "analysis.confidence", "finite number"),
-        ("minimum_effect: 0.03", "minimum_effect: -1", "minimum_effect", "more than 0, got -1"),
+        ("minimum_effect: 0.04", "minimum_effect: -1", "minimum_effect", "more than 0, got -1"),
         ("at_least: 1}", "at_least: [1]}", "audience.where.0.at_least", "a number, got a list"),
     ],
 )
@@ -64,7 +64,7 @@ def test_what_is_missing_is_said_with_the_line_of_what_lacks_it():
 
 
 def test_a_truth_value_is_no_number():
-    message, _ = refusal("minimum_effect: 0.05", "minimum_effect: true")
+    message, _ = refusal("minimum_effect: 0.07", "minimum_effect: true")
     assert "minimum_effect is no truth value, got True" in message
     message, _ = refusal("[28]", "[true]")
     assert "looks_days is no truth value" in message
@@ -88,5 +88,5 @@ def test_no_number_of_a_definition_is_infinite(field, value):
         message, _ = refusal("unit_cost: 0.05", f"unit_cost: {text}")
         assert "a cost must be 0 or more" in message
     else:
-        message, _ = refusal("minimum_effect: 0.05", f"{field}: {text}")
+        message, _ = refusal("minimum_effect: 0.07", f"{field}: {text}")
         assert "finite number" in message

@@ -34,6 +34,8 @@ _MODULE_OF = {
     "assign_as": "uplift.assignment.legacy",
     "arm_sql": "uplift.assignment.sql",
     "analyse": "uplift.analysis.analyse",
+    "analyse_table": "uplift.analysis.pushed_down",
+    "analysis_sql": "uplift.analysis.pushed_down",
     "reread": "uplift.analysis.long_term",
     "reread_periods": "uplift.analysis.reread_periods",
     "market_shock": "uplift.analysis.market_reading",
@@ -60,8 +62,11 @@ if TYPE_CHECKING:
     from uplift.analysis.analyse import analyse as analyse
     from uplift.analysis.long_term import reread as reread
     from uplift.analysis.market_reading import market_shock as market_shock
+    from uplift.analysis.pushed_down import analyse_table as analyse_table
+    from uplift.analysis.pushed_down import analysis_sql as analysis_sql
     from uplift.analysis.reread_periods import reread_periods as reread_periods
     from uplift.analysis.surrogates import surrogate_index as surrogate_index
+    from uplift.arms import Arm as Arm
     from uplift.assignment.assign import assign as assign
     from uplift.assignment.assign import assign_from as assign_from
     from uplift.assignment.legacy import assign_as as assign_as
@@ -77,15 +82,8 @@ if TYPE_CHECKING:
     from uplift.eligibility import eligible as eligible
     from uplift.evaluation.quality import evaluate as evaluate
     from uplift.evaluation.roi import roi as roi
-    from uplift.experiment import (
-        Arm as Arm,
-    )
-    from uplift.experiment import (
-        Experiment as Experiment,
-    )
-    from uplift.experiment import (
-        load_experiment as load_experiment,
-    )
+    from uplift.experiment import Experiment as Experiment
+    from uplift.experiment import load_experiment as load_experiment
     from uplift.models.train import train as train
     from uplift.objectives import Objectives as Objectives
     from uplift.programme import Programme as Programme

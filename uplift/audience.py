@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from uplift.arms import Audience, Condition
 from uplift.errors import DataError
-from uplift.experiment import Audience, Condition
 
 Mask = npt.NDArray[np.bool_]
 

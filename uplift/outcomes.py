@@ -3,7 +3,7 @@
 Row numbers in a refusal are those of the table that has to be repaired, counted from 1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import numpy as np
@@ -23,7 +23,6 @@ SMALL_ARM = 30  # units; below this a normal interval is doubtful
 DOMINANT_SHARE = 0.5  # of a metric's total held by one unit: the mean is that unit's story
 
 Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 
 def joined_outcomes(
@@ -50,7 +49,9 @@ def joined_outcomes(
     }
     kept = assignment.assign(**values)[~rows.held_back]
     joined = _without_gaps(kept, list(values), missing=rules.missing).reset_index(drop=True)
-    checks = [*trimming, *notices, *_arm_sizes(experiment, joined["arm"], rows.held_back)]
+    n_held_back = int(rows.held_back.sum())
+    counts = {str(arm): int(n) for arm, n in joined["arm"].value_counts().items()}
+    checks = [*trimming, *notices, *arm_size_checks(experiment, counts, n_held_back=n_held_back)]
     for metric in experiment.all_metrics:
         _refuse_leak(experiment, metric, joined)
         checks += _dominance(metric, metric_values(metric, joined))
@@ -117,17 +118,23 @@ def _without_gaps(joined: pd.DataFrame, columns: list[str], *, missing: Missing)
     return joined
 
 
-def _arm_sizes(experiment: Experiment, arms: pd.Series, held_back: Mask) -> Iterator[Check]:
-    if arms.empty:
-        future = f" ({held_back.sum():,} have one in the future.)" if held_back.any() else ""
+def arm_size_checks(
+    experiment: Experiment, counts: Mapping[str, int], *, n_held_back: int = 0
+) -> Iterator[Check]:
+    """A warning for each small arm. Errors: EMPTY_INPUT, ARM_MISSING, ARM_TOO_SMALL.
+
+    counts       units with an outcome, by arm
+    n_held_back  units whose outcome is stamped in the future
+    """
+    if not any(counts.values()):
+        future = f" ({n_held_back:,} have one in the future.)" if n_held_back else ""
         raise DataError(
             "No assigned unit has an outcome. Check that both tables are of this experiment."
             f"{future}",
             code="EMPTY_INPUT",
         )
-    found = arms.value_counts()
     for arm, share in experiment.shares.items():
-        count = int(found.get(arm, 0))
+        count = int(counts.get(arm, 0))
         if count == 0:
             raise DataError(
                 f"Arm {arm!r} has no unit with an outcome, though {share:.1%} of units were "
@@ -168,8 +175,12 @@ def _dominance(metric: Metric, values: Array) -> Iterator[Check]:
     cap = winsorising_cap(metric, values)
     if cap is None:
         return
-    share = float(np.abs(values).max() / np.abs(values).sum())
-    yield warning(
+    yield dominance_warning(metric, float(np.abs(values).max() / np.abs(values).sum()), cap=cap)
+
+
+def dominance_warning(metric: Metric, share: float, *, cap: float) -> Check:
+    """One unit holds this share of a metric; the next largest magnitude is the cap."""
+    return warning(
         "OUTCOME_DOMINATED",
         value=share,
         remedy=f"One unit holds {share:.0%} of {metric.column}, so the mean is its story. Read "

@@ -30,10 +30,11 @@ from uplift.assignment.universal import (
     members_on,
     washing_on,
 )
+from uplift.assignment_plan import Rotation
 from uplift.audience import eligible
 from uplift.checks import Check, warning
 from uplift.errors import DataError, StateError
-from uplift.experiment import Experiment, Rotation, load_experiment
+from uplift.experiment import Experiment, load_experiment
 from uplift.files import write_text
 from uplift.frames import UNIT, frame_digest, read_frame, write_parquet
 from uplift.registry.memberships import (
@@ -44,7 +45,8 @@ from uplift.registry.memberships import (
     rotate,
     rotating,
 )
-from uplift.registry.registry import Registry, utc_now
+from uplift.registry.reader import utc_now
+from uplift.registry.registry import Registry
 from uplift.sizing.control_size import ControlSize
 from uplift.sizing.universal import choose_control_size
 from uplift.table import Column, Result, Table, format_value

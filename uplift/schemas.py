@@ -12,7 +12,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from uplift.contacts.policy import ContactPolicy
 from uplift.errors import DefinitionError
-from uplift.experiment import Experiment, PlannedMetric
+from uplift.experiment import Experiment
+from uplift.metric_plan import PlannedMetric
 from uplift.metrics import MetricFile
 from uplift.objectives import ObjectiveFile
 from uplift.table import to_plain

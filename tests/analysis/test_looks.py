@@ -13,6 +13,8 @@ from uplift.analysis.look_record import looks_from, looks_text, with_look
 from uplift.analysis.looks import LookRule, look_rule
 from uplift.errors import StateError
 from uplift.experiment import experiment_from
+from uplift.inference.means import welch
+from uplift.inference.moments import Moments
 from uplift.looks import information
 from uplift.strict_yaml import parse_yaml
 
@@ -171,11 +173,42 @@ def test_a_strong_effect_is_scaled_at_the_first_look_and_stays_proven():
     assigned, outcomes = customers(effect=4.0)
     first = up.analyse(trigger(), assigned, outcomes, as_of=day(17), earlier=())
     assert (first.decision.action, first.decision.arm) == ("scale", "email")
-    flat = outcomes.assign(spend=np.random.default_rng(5).gamma(4, 2.5, len(outcomes)))
+    weak = np.random.default_rng(5).gamma(4, 2.5, len(outcomes)) + 0.5 * (
+        assigned["arm"] == "email"
+    )
+    flat = outcomes.assign(spend=weak)
     second = up.analyse(trigger(), assigned, flat, as_of=day(27), earlier=(first.look,))
     key = "spend@1"
     assert second.effect(key, "email").p_value == first.effect(key, "email").p_value
     assert second.look.tests["spend@1 by email"].bound < first.look.tests["spend@1 by email"].bound
+
+
+def test_a_gain_that_was_proven_does_not_prove_a_loss_at_the_next_look():
+    assigned, outcomes = customers(effect=4.0)
+    first = up.analyse(trigger(), assigned, outcomes, as_of=day(17), earlier=())
+    treated = outcomes["unit"].isin(assigned.loc[assigned["arm"] == "email", "unit"])
+    turned = outcomes.assign(spend=outcomes["spend"] - 4.05 * treated)
+    second = up.analyse(trigger(), assigned, turned, as_of=day(27), earlier=(first.look,))
+    row = second.effect("spend@1", "email")
+    assert first.effect("spend@1", "email").verdict == "better"
+    assert (row.effect < 0, row.verdict) == (True, "not proven")
+    assert row.p_value > 0.05
+
+
+@pytest.mark.parametrize("units", [40, 3000])  # few: a t interval; both at a look, so still wider
+def test_a_prior_has_the_error_of_the_estimate_not_of_its_interval(units):
+    assigned, outcomes = customers(n=units, effect=1.0)
+    report = up.analyse(trigger(), assigned, outcomes, as_of=day(27), earlier=())
+    entered = pd.to_datetime(assigned["assigned_at"]) <= pd.Timestamp(day(20))
+    rows = assigned[entered].merge(outcomes, on="unit")
+    treated, control = (rows.loc[rows["arm"] == arm, "spend"] for arm in ("email", "control"))
+    log_variance = sum(arm.var(ddof=1) / len(arm) / arm.mean() ** 2 for arm in (treated, control))
+    plain = treated.mean() / control.mean() * np.sqrt(log_variance)
+    effect, error = report.relative_effects()["spend@1"]
+    assert effect == pytest.approx(treated.mean() / control.mean() - 1, rel=1e-9)
+    assert error == pytest.approx(plain, rel=1e-9)
+    low, high = report.effect("spend@1", "email").relative_ci
+    assert (high - low) / (2 * 1.96) > 1.2 * plain  # what the width would have said
 
 
 def test_intervals_are_wider_at_a_look_than_in_a_plan_read_once():
@@ -244,8 +277,19 @@ def test_between_looks_the_looks_ahead_are_those_of_the_plan():
 
 
 def test_a_reading_with_hardly_any_information_has_an_interval_all_the_same():
-    rule = LookRule("between looks", (0.01,), "group_sequential", information=0.001)
-    assert rule.bound(0.05) > 9
+    rule = LookRule("between looks", (0.01,), "group_sequential", information=0.007)
+    bound = rule.bound(0.05)
+    assert bound > 9
     assert 0.95 < rule.confidence(0.95) < 1
+    rng = np.random.default_rng(4)
+    arms = [Moments.of({"y": rng.normal(20, 2, 500)}, ["y"]) for _ in range(2)]
+    read = welch(*arms, column="y", confidence=rule.confidence(0.95))
+    held = rule.holding(read, wanted=0.95)
+    assert held.ci[1] - held.effect > bound * held.std_error  # a t interval, so a little wider
+    assert held.ci[1] - held.effect < 1.1 * bound * held.std_error
+    assert read.ci[1] - read.effect < 8.5 * held.std_error  # what a level in floating point can
+    log_error = held.relative_std_error / (1 + held.relative_effect)
+    high = (1 + held.relative_effect) * np.exp(bound * log_error) - 1
+    assert held.relative_ci[1] == pytest.approx(high, rel=0.1)
     assigned, outcomes = customers()
     assert up.analyse(trigger(), assigned, outcomes, as_of=day(3), earlier=()).provisional

@@ -4,11 +4,13 @@ from pathlib import Path
 
 from tests.calibration import (
     adjusted_cases,
+    analysis_cases,
     delivery_cases,
     estimator_cases,
     family_cases,
     means_cases,
     past_cases,
+    ranking_cases,
     sequential_cases,
     time_cases,
 )
@@ -24,6 +26,8 @@ SIMULATED: tuple[Case, ...] = (
     *delivery_cases.CASES,
     *time_cases.CASES,
     *past_cases.CASES,
+    *ranking_cases.CASES,
+    *analysis_cases.CASES,
 )
 
 

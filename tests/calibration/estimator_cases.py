@@ -209,7 +209,6 @@ def _cases() -> Iterator[Case]:
             Measure("loss", "proven loss without an effect", at_most(ALPHA / 2)),
         ),
         wrong=(Measure("plain gain", "proven gain by Welch's interval", at_most(ALPHA / 2)),),
-        reps=2_000,
         smoke=400,
     )
     yield Case(

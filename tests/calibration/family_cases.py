@@ -103,7 +103,6 @@ CASES = (
         metrics,
         (Measure("any", "any false one among twenty", at_most(ALPHA)),),
         wrong=(Measure("naive", "any p < 5 % among twenty", at_most(ALPHA)),),
-        reps=2_000,
         smoke=300,
     ),
 )

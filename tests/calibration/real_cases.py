@@ -4,12 +4,13 @@ Nobody in it got anything, so whatever is found is a false alarm. Metrics, their
 links with history are those of real customers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
+from tests.calibration.analysed import analysed, experiment_of, prepared
 from tests.calibration.harness import Case, Measure, Simulate, Uniform, at_most, chunks
 from tests.calibration.means_cases import ALPHA
 from uplift.datasets import hillstrom
@@ -106,6 +107,75 @@ def placebo(data: dict[str, np.ndarray], share: float) -> Simulate:
     return simulate
 
 
+OTHERS = """secondary:
+    - metric: {name: visit, version: 1, title: Visits, column: visit, kind: proportion,
+               unit: share, window_days: 28, owner: crm}
+    - metric: {name: conversion, version: 1, title: Buyers, column: conversion, kind: proportion,
+               unit: share, window_days: 28, owner: crm}
+  no_guardrails_because: A placebo."""
+
+
+def as_analysed(data: dict[str, np.ndarray], control_share: float) -> Simulate:
+    """The same placebo as `analyse` reports it, by the methods that it chooses."""
+    percent = round(100 * control_share)
+    plan = experiment_of(
+        {"control": f"{percent}/100", "mail": f"{100 - percent}/100"},
+        covariate="history",
+        others=OTHERS,
+    )
+    source = prepared(plan, {name: data[name] for name in METRICS}, {"history": data["history"]})
+    n = len(data["visit"])
+
+    def simulate(rng: np.random.Generator, reps: int) -> dict[str, np.ndarray]:
+        rows = []
+        for _ in range(reps):
+            arm = np.ones(n, dtype=np.int64)
+            arm[rng.permutation(n)[: round(control_share * n)]] = 0
+            found = analysed(source, arm)
+            row: dict[str, float] = {}
+            for one in found.effects:
+                name = one.metric.removesuffix("@1")
+                p_value = one.p_value if name == "spend" else spread_out(one.estimate, rng)
+                row |= {f"{name} rejects": p_value < ALPHA, f"{name} p": p_value}
+            profit = found.money.row("mail").profit
+            row["profit rejects"] = profit.p_value < ALPHA
+            row["any"] = any(one.proven for one in found.effects)
+            row["decided"] = found.decision.action in ("scale", "stop")
+            row["best"] = min(one.p_value for one in found.effects) < ALPHA
+            plain = found.row("spend", "mail").unadjusted
+            row["gain"] = profit.p_value < ALPHA and profit.effect > 0
+            row["plain gain"] = plain.p_value < ALPHA and plain.effect > 0
+            rows.append(row)
+        return {key: np.array([row[key] for row in rows], np.float64) for key in rows[0]}
+
+    return simulate
+
+
+def _as_analysed(data: dict[str, np.ndarray]) -> Iterator[Case]:
+    """Half and half, where every p-value is uniform; and a small control of skewed spend."""
+    rejects = [
+        Measure(f"{name} rejects", f"{name}: p < 5 %", at_most(ALPHA))
+        for name in (*METRICS, "profit")
+    ]
+    uniform = [Measure(f"{name} p", f"{name}: p-values uniform", Uniform()) for name in METRICS]
+    report = [
+        Measure("any", "any of three metrics called better or worse", at_most(ALPHA)),
+        Measure("decided", "scaled or stopped", at_most(ALPHA)),
+        Measure("gain", "proven profit", at_most(ALPHA / 2)),
+    ]
+    best = Measure("best", "best of three metrics", at_most(ALPHA))
+    plain = Measure("plain gain", "proven gain in spend by Welch's interval", at_most(ALPHA / 2))
+    for share, wrong, more in ((0.5, best, uniform), (0.1, plain, uniform[:2])):
+        yield Case(
+            "S21",
+            f"real control, {share:.0%} of it as control, as analysed",
+            as_analysed(data, share),
+            (*rejects, *more, *report),
+            wrong=(wrong,),
+            smoke=SMOKE,
+        )
+
+
 def cases(path: Path) -> tuple[Case, ...]:
     """The real cases; `path` is the published file."""
     data = control_of(path)
@@ -124,4 +194,5 @@ def cases(path: Path) -> tuple[Case, ...]:
             wrong=(best,),
             smoke=SMOKE,
         ),
+        *_as_analysed(data),
     )

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import uplift as up
 from tests.calibration.all_cases import SIMULATED
+from tests.calibration.analysed import analysed, experiment_of, prepared
+from tests.calibration.analysis_cases import OTHERS
 from tests.calibration.batches import moments_of_counts, moments_of_rows
 from tests.calibration.harness import (
     Case,
@@ -22,6 +26,9 @@ from tests.calibration.sequential_cases import (
     running_z_of_lin,
     running_z_of_ratio,
 )
+from uplift.analysis.looks import LookRule
+from uplift.inference.always_valid import multipliers
+from uplift.inference.group_sequential import spending_boundary
 from uplift.inference.means import welch
 from uplift.inference.moments import Moments
 from uplift.inference.ratios import ratio
@@ -68,6 +75,55 @@ def test_paths_are_those_of_the_package_look_by_look():
         for name, found in estimates.items():
             z = found.effect / found.std_error
             assert paths[name][i, n - 1] == pytest.approx(z, rel=1e-8), name
+
+
+def test_tables_are_read_as_analyse_reads_them():
+    """Every row, the money and the decision, with a covariate that has gaps, and by household."""
+    rng = np.random.default_rng(3)
+    n = 600
+    unit = [f"u{i}" for i in range(n)]
+    code = np.arange(n) // 2
+    spend, before = rng.lognormal(1, 1.5, n), rng.normal(5, 2, n)
+    before[::7] = np.nan
+    data = {
+        "spend": spend * (rng.random(n) < 0.4),
+        "orders": 1.0 + rng.poisson(1, n),
+        "bought": (rng.random(n) < 0.02).astype(float),
+        "opted_out": (rng.random(n) < 0.3).astype(float),
+    }
+    shares = {"control": "1/3", "mail": "2/3"}
+    for cluster in ("", "household"):
+        others = OTHERS if not cluster else "no_guardrails_because: None."
+        plan = experiment_of(shares, covariate="before", others=others, cluster=cluster)
+        arm = (code % 3 > 0).astype(np.int64)
+        assigned = pd.DataFrame({"unit": unit, "arm": np.take(plan.arm_names, arm)})
+        if cluster:
+            assigned["cluster"] = [f"h{k}" for k in code]
+        customers = pd.DataFrame({"unit": unit, "before": before})
+        whole = up.analyse(plan, assigned, pd.DataFrame({"unit": unit, **data}), customers)
+        wanted = {name: data[name] for name in plan.outcome_columns}
+        source = prepared(plan, wanted, {"before": before}, cluster=code if cluster else None)
+        found = analysed(source, arm)
+        for one, other in zip(found.effects, whole.effects, strict=True):
+            assert (one.method, one.verdict) == (other.method, other.verdict)
+            assert one.estimate.ci == pytest.approx(other.estimate.ci, rel=1e-9, nan_ok=True)
+            assert one.p_value == pytest.approx(other.p_value, rel=1e-8, nan_ok=True)
+        assert found.money.rows[0].ci == pytest.approx(whole.money.rows[0].ci, rel=1e-9)
+        first, second = found.decision, whole.decision
+        assert (first.action, first.arm) == (second.action, second.arm)
+        assert [one.code for one in first.reasons] == [one.code for one in second.reasons]
+
+
+def test_bounds_of_the_analysis_are_those_that_are_simulated():
+    for k in (1, 3, 5):
+        fractions = tuple((i + 1) / 5 for i in range(k))
+        rule = LookRule("look", fractions, "group_sequential")
+        simulated = spending_boundary(np.arange(1, 6) / 5, spending="obrien_fleming").z[k - 1]
+        assert rule.bound(0.05) == pytest.approx(simulated, rel=1e-6)
+    for n in (20, 700, 10_000):
+        rule = LookRule("look", (n / 10_000,), "always_valid", information=n, tuned_at=10_000)
+        simulated = multipliers(np.array([n]), tuning_n=10_000)[0]
+        assert rule.bound(0.05) == pytest.approx(simulated, rel=1e-9)
 
 
 def biased(rate):

@@ -116,7 +116,7 @@ def _holdouts() -> Iterator[Case]:
         "the curve of twelve weeks",
         whole_curve,
         (Measure("curve", "whole curve covered", around(0.95)),),
-        reps=300,
+        reps=2_000,
         smoke=25,
     )
     flagged = Measure("flagged", "said to have brought forward", at_most(ALPHA))

@@ -4,7 +4,7 @@ from scipy import stats
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from uplift.errors import DataError, DefinitionError
-from uplift.inference.means import welch
+from uplift.inference.means import welch, widened
 from uplift.inference.moments import Moments
 
 BAND_1000 = 0.0207  # three standard errors of a 5 % rate over 1,000 repetitions
@@ -133,3 +133,40 @@ def test_no_effect_is_found_in_five_of_a_hundred_experiments_at_nine_to_one():
 def test_a_pooled_variance_fails_the_same_check():
     rate = false_alarms(lambda t, c: stats.ttest_ind(t, c, equal_var=True).pvalue)
     assert rate > 0.05 + BAND_1000
+
+
+@pytest.mark.parametrize(("top", "base"), [(12.0, 10.0), (-3.0, 10.0), (-8.0, -10.0), (0.0, -10.0)])
+def test_the_relative_error_is_that_of_a_ratio_whatever_the_signs(top, base):
+    rng = np.random.default_rng(31)
+    treated, control = rng.normal(top, 8, 300), rng.normal(base, 5, 900)
+    found = welch(Moments.of({"y": treated}, ["y"]), Moments.of({"y": control}, ["y"]), column="y")
+    m_t, m_c = treated.mean(), control.mean()
+    v_t, v_c = treated.var(ddof=1) / 300, control.var(ddof=1) / 900
+    assert found.relative_std_error == pytest.approx(
+        np.sqrt(v_t / m_c**2 + v_c * m_t**2 / m_c**4), rel=1e-12
+    )
+    drawn = (rng.normal(m_t, np.sqrt(v_t), 40_000), rng.normal(m_c, np.sqrt(v_c), 40_000))
+    assert found.relative_std_error == pytest.approx(
+        np.std((drawn[0] - drawn[1]) / np.abs(drawn[1])), rel=0.03
+    )
+
+
+def test_the_relative_error_knows_nothing_of_the_confidence_nor_of_a_mean_that_may_be_zero():
+    rng = np.random.default_rng(32)
+    treated, control = (Moments.of({"y": rng.normal(5, 3, 12)}, ["y"]) for _ in range(2))
+    wide, narrow = (welch(treated, control, column="y", confidence=c) for c in (0.999, 0.8))
+    assert wide.relative_std_error == narrow.relative_std_error
+    assert np.diff(wide.relative_ci) > 2 * np.diff(narrow.relative_ci)
+    nothing = Moments.of({"y": rng.normal(0, 3, 12)}, ["y"])
+    assert np.isnan(welch(treated, nothing, column="y").relative_std_error)
+
+
+def test_a_widened_interval_is_that_of_more_standard_errors():
+    rng = np.random.default_rng(33)
+    treated, control = (Moments.of({"y": rng.normal(5, 3, 400)}, ["y"]) for _ in range(2))
+    near = welch(treated, control, column="y", confidence=0.9)
+    far = welch(treated, control, column="y", confidence=0.99)
+    factor = stats.t.ppf(0.995, near.df) / stats.t.ppf(0.95, near.df)
+    found = widened(near, factor)
+    assert found.ci == pytest.approx(far.ci, rel=1e-9)
+    assert found.relative_ci == pytest.approx(far.relative_ci, rel=1e-4)  # other df of the log

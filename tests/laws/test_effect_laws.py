@@ -1,21 +1,18 @@
 """Symmetries that every estimate of an effect obeys, on 200 random inputs each.
 
 Shift, scale, negate, swap the arms, permute the rows, write every row twice, read in portions and
-merge, change the unit of a covariate, add a column that is not used, read on two threads. Renamed
-units and the whole analysis are in `test_analysis_laws`; that SQLite and PostgreSQL keep the same
-values is tested with the registry.
+merge, change the unit of a covariate, add a column that is not used. Renamed units and the whole
+analysis are in `test_analysis_laws`; portions, threads and engines in `test_counting_laws`.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uplift.aggregate import aggregate
 from uplift.inference.compliance import complier_effect, covariances_for_delivery
 from uplift.inference.means import Estimate, welch
 from uplift.inference.moments import Moments
@@ -290,24 +287,6 @@ def test_windows_add_up_whatever_their_order(seed):
     assert there.value == pytest.approx(back.value)
     assert there.variance == pytest.approx(back.variance)
     assert there.variance == pytest.approx(summed.variance("y") / 50)
-
-
-def test_two_threads_count_as_one():
-    rng = np.random.default_rng(1)
-    for _ in range(4):
-        trial = Trial.random(int(rng.integers(2**31)))
-        frames = [pd.DataFrame(arm).assign(arm=i) for i, arm in enumerate((trial.c, trial.t))]
-        frame = pd.concat(frames, ignore_index=True)
-        tables = [
-            aggregate(frame, columns=COLUMNS, covariances=PAIRS, threads=threads)
-            for threads in (1, 2)
-        ]
-        for name, read in READ.items():
-            first, second = (
-                read(*(cell for _, cell in reversed(list(table.cells())))) for table in tables
-            )
-            near(second, first)
-            near(first, trial.read(name), size=size_of(trial))
 
 
 def test_an_estimator_that_forgets_a_law_is_caught():

@@ -4,15 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from uplift.analysis.analyse import analyse
 from uplift.analysis.effects import effect_rows
-from uplift.analysis.looks import look_rule
-from uplift.analysis.money import money_of
-from uplift.assignment.assign import assign
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import experiment_from
-from uplift.rehearsal.proofs import last_look
-from uplift.rehearsal.script import arms_of, replayed, script_of
+from uplift.looks import look_days
+from uplift.rehearsal.planting import usual_path
+from uplift.rehearsal.proofs import rule_at
+from uplift.rehearsal.script import arms_of, script_of
 from uplift.rehearsal.simulate import simulate_plan
 from uplift.rehearsal.stage import stage_of
 from uplift.sizing.plan import design
@@ -80,80 +78,21 @@ def history() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("more", "kind"),
-    [
-        ("", ""),
-        ("assignment: {method: stratified, strata: [city]}", ""),
-        ("assignment: {method: matched, balance: [orders]}", ""),
-        ("assignment: {method: rerandomised, balance: [orders], acceptance: 0.2}", ""),
-        ("cluster: household", ""),
-        ("", "kind: ratio, denominator: orders,"),
-        ("cluster: household", "kind: ratio, denominator: orders,"),
-    ],
+    "analysis",
+    [LOOKS, f"{LOOKS}, spending: pocock", f"{LOOKS}, monitoring: always_valid, correction: holm"],
 )
-def test_a_replay_is_what_assigning_and_analysing_give(history, more, kind):
-    """The slow plain path: the assignment's and the analysis' public functions, one after other."""
-    plan = plan_of(more, kind=kind)
-    stage = stage_of(plan, history)
-    script = script_of(plan, stage, seed=3)
-    for number in range(3):
-        lots = replayed(plan, seed=3, number=number)
-        assigned = assign(lots, history)
-        arm = arms_of(script, number)
-        names = np.array(plan.arm_names)[arm]
-        assert dict(zip(stage.outcomes["unit"], names, strict=True)) == dict(
-            zip(assigned["unit"], assigned["arm"], strict=True)
-        )
-        slow = analyse(lots, assigned, stage.outcomes, stage.customers)
-        readings = script.readings[-1].read(arm)
-        row = slow.effects[0]
-        fast = readings.estimate(row.metric, "email", method=row.method)
-        assert row.method == readings.method(row.metric, "email")
-        for name in ("effect", "std_error", "p_value", "control_mean", "df"):
-            assert getattr(fast, name) == pytest.approx(getattr(row.estimate, name), rel=1e-9)
-
-
-SKEWED = (
-    "secondary: [{metric: {name: orders_90, version: 1, title: O, column: orders, kind: quantile, "
-    "quantile: 0.9, owner: o, unit: orders, window_days: 28}}]"
-)
-
-
-def test_a_skewed_plan_with_a_quantile_is_replayed_as_it_is_analysed(history):
-    """A small control of customers who seldom buy: corrected for skewness, money and all."""
-    rng = np.random.default_rng(8)
-    table = history.assign(spend=history["spend"] * (rng.random(len(history)) < 0.04))
-    plan = plan_of(second=SKEWED, share="1/20", rest="19/20")
-    stage = stage_of(plan, table)
-    script = script_of(plan, stage, seed=3)
-    methods = set()
-    for number in range(4):
-        lots = replayed(plan, seed=3, number=number)
-        slow = analyse(lots, assign(lots, table), stage.outcomes, stage.customers)
-        readings = script.readings[-1].read(arms_of(script, number))
-        fast, money = effect_rows(plan, readings), money_of(plan, readings)
-        for ours, theirs in zip(fast, slow.effects, strict=True):
-            assert (ours.metric, ours.method) == (theirs.metric, theirs.method)
-            assert ours.p_adjusted == pytest.approx(theirs.p_adjusted, rel=1e-9, nan_ok=True)
-            methods.add(ours.method)
-        for mine, other in zip(money.rows, slow.money.rows, strict=True):
-            assert mine.ci == pytest.approx(other.ci, rel=1e-9)
-    assert methods == {"skewness corrected", "quantile"}
-
-
-def test_the_decision_of_a_last_look_is_the_analysis_own(history):
-    """Five looks, of which none before stopped: intervals and p-values at the last bound."""
-    plan = plan_of(analysis=LOOKS, share="1/2", rest="1/2")
+def test_quick_p_values_decide_as_the_searched_ones_do_at_every_look(history, analysis):
+    plan = plan_of(analysis=analysis, second=VISIT)
     script = script_of(plan, stage_of(plan, history), seed=1)
-    rule, stepped = look_rule_of(plan), last_look(script)
-    assert stepped.confidence(0.95) == pytest.approx(rule.confidence(0.95), abs=1e-12)
-    for p in np.geomspace(1e-6, 0.9, 60):
-        assert (stepped.p_value(p, test="") <= 0.05) == (rule.p_value(p, test="") <= 0.05)
-    assert last_look(script_of(plan, script.stage, peek=True)).plain
-
-
-def look_rule_of(plan):
-    return look_rule(plan, as_of=None, n_mature=0, planned_units=None, earlier=None)
+    for day, fast in zip(look_days(plan), script.rules, strict=True):
+        rule = rule_at(plan, day)
+        for wanted in (0.95, 2 * 0.95 - 1):
+            assert fast.confidence(wanted) == rule.confidence(wanted)
+        for p in np.geomspace(1e-7, 0.9, 25):
+            quickly, searched = fast.p_value(p, test=""), rule.p_value(p, test="")
+            for error in (0.05, 0.025):
+                assert (quickly <= error) == (searched <= error)
+    assert all(rule.plain for rule in script_of(plan, script.stage, peek=True).rules)
 
 
 @pytest.mark.slow  # starting two processes takes seconds
@@ -253,7 +192,18 @@ def test_a_rehearsal_shows_itself(history):
     found = simulate_plan(plan_of(), history, n_replays=30, effect=0.5, n_jobs=1)
     assert "false alarms alone" in found.table().text()
     assert "every treated customer spends +50.0%" in found.words()
+    assert "wanted 80.0 %" in found.words()  # the plan promises that of effects from 10 % on
+    small = simulate_plan(plan_of(), history, n_replays=2, effect=0.05, n_jobs=1)
+    assert "wanted" not in small.words()
     assert set(found.metrics()) >= {"placebo_any_proven", "replay_power_spend_v1_email"}
+
+
+def test_spend_that_most_do_not_have_rises_by_more_buyers_as_the_design_counts(history):
+    seldom = history.assign(spend=history["spend"] * (history["baskets"] > 3))
+    assert usual_path(plan_of(), seldom) == "buyers"
+    assert usual_path(plan_of(), history) == "baskets"
+    found = simulate_plan(plan_of(), seldom, n_replays=2, effect=0.1, n_jobs=1)
+    assert "buyers among the treated" in found.words()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from uplift.errors import DataError, DefinitionError
-from uplift.experiment import PlannedMetric
+from uplift.metric_plan import PlannedMetric
 from uplift.metrics import Metric
 from uplift.sizing.baseline import baseline_of
 

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from uplift.analysis.looks import LookRule
-from uplift.experiment import Correction, experiment_from
+from uplift.analysis_plan import Correction
+from uplift.experiment import experiment_from
 from uplift.inference.multiplicity import adjust, holm
 from uplift.inference.planned_looks import PlannedLooks, family_at_looks
 from uplift.looks import days_without_information, look_days, planned_looks
@@ -139,13 +140,13 @@ def test_looks_prove_what_the_analysis_proves_at_each_of_them(monitoring):
     proven = 0
     for family, method in zip(p_values, 5 * list(get_args(Correction)), strict=True):
         ours = family_at_looks(list(family), looks, alpha=0.05, method=method)
-        before: dict[str, float] = {}
+        before: dict[tuple[str, bool], float] = {}
         theirs = [-1] * 3
         for k, p in enumerate(family):
             rule = LookRule(
                 "look", t[: k + 1], monitoring, information=t[k], alpha=0.05, before=before
             )
-            before = {str(i): rule.p_value(float(p[i]), test=str(i)) for i in range(3)}
+            before = {(str(i), True): rule.p_value(float(p[i]), test=str(i)) for i in range(3)}
             for i in np.flatnonzero(adjust(list(before.values()), method=method) <= 0.05):
                 theirs[i] = k if theirs[i] < 0 else theirs[i]
         assert ours == theirs

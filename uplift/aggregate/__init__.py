@@ -11,6 +11,13 @@ _MODULE_OF = {
     "MomentsTable": "uplift.aggregate.cells",
     "PostgresTable": "uplift.aggregate.postgres",
     "above": "uplift.aggregate.expressions",
+    "at_most": "uplift.aggregate.expressions",
+    "by_key": "uplift.aggregate.expressions",
+    "column_kinds": "uplift.aggregate.described",
+    "largest": "uplift.aggregate.described",
+    "query_for": "uplift.aggregate.collect",
+    "table_at": "uplift.aggregate.described",
+    "unlike": "uplift.aggregate.expressions",
     "aggregate": "uplift.aggregate.collect",
     "capped": "uplift.aggregate.expressions",
     "combined": "uplift.aggregate.expressions",
@@ -24,8 +31,18 @@ __all__ = sorted(_MODULE_OF)
 if TYPE_CHECKING:
     from uplift.aggregate.cells import MomentsTable as MomentsTable
     from uplift.aggregate.collect import aggregate as aggregate
+    from uplift.aggregate.collect import query_for as query_for
+    from uplift.aggregate.described import column_kinds as column_kinds
+    from uplift.aggregate.described import largest as largest
+    from uplift.aggregate.described import table_at as table_at
     from uplift.aggregate.expressions import (
         above as above,
+    )
+    from uplift.aggregate.expressions import (
+        at_most as at_most,
+    )
+    from uplift.aggregate.expressions import (
+        by_key as by_key,
     )
     from uplift.aggregate.expressions import (
         capped as capped,
@@ -38,6 +55,9 @@ if TYPE_CHECKING:
     )
     from uplift.aggregate.expressions import (
         is_missing as is_missing,
+    )
+    from uplift.aggregate.expressions import (
+        unlike as unlike,
     )
     from uplift.aggregate.postgres import PostgresTable as PostgresTable
     from uplift.aggregate.query import moments_query as moments_query

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ class MomentsTable(Result):
 
     def cell(self, **key: Any) -> Moments:
         """Moments of one cell, e.g. `cell(arm="control")`."""
-        wanted = tuple(key.get(name) for name in self.by)
+        wanted = clean_key([key.get(name) for name in self.by])
         if set(key) != set(self.by) or wanted not in self.keys:
             raise DataError(
                 f"There is no cell {key}. Cells are made of {', '.join(self.by) or 'nothing'}; "
@@ -146,6 +147,14 @@ class MomentsTable(Result):
         keys = tuple(self.keys[i] for i in rows)
         numbers = self.numbers.rows(np.array(rows, dtype=np.int64))
         return MomentsTable(self.layout, keys, numbers, self.sql, self.reread)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the layout, the keys and the numbers; the same moments give the same."""
+        found = sha256(repr((*self.layout.parts(), self.keys)).encode())
+        for array in self.numbers.arrays():
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
 
     def table(self) -> Table:
         """Count and means per cell."""
@@ -199,7 +208,9 @@ def merged_into(
 
 def clean_key(values: Sequence[Any]) -> Key:
     """The values of a key such that equal ones are equal in Python: NaN is one object."""
-    return tuple(math.nan if value != value else value for value in values)
+    return tuple(
+        math.nan if isinstance(value, float) and value != value else value for value in values
+    )
 
 
 def _order(key: Key) -> tuple[tuple[int, Any], ...]:
@@ -213,8 +224,10 @@ def condition(value: Any) -> Callable[[Any], bool]:
     if callable(value):
         return lambda found: bool(value(found))
     if isinstance(value, Collection) and not isinstance(value, str | bytes):
-        return lambda found: found in value
-    return lambda found: bool(found == value)
+        values = clean_key(list(value))
+        return lambda found: found in values
+    wanted = clean_key([value])
+    return lambda found: found in wanted
 
 
 def _few(keys: Sequence[Key]) -> str:

@@ -1,6 +1,7 @@
 """Any table to moments per cell in one query, run where the data is."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +15,9 @@ from uplift.aggregate.query import Query, Wanted
 from uplift.aggregate.sources import opened
 from uplift.errors import DataError
 from uplift.inference.moments import stacked
+
+# types of several values, as engines name them
+NESTED = re.compile(r"^(STRUCT|MAP|UNION|ARRAY)\b|\[\d*\]$", re.IGNORECASE)
 
 
 def aggregate(
@@ -53,6 +57,25 @@ def aggregate(
     return _together(query, shifts, found)
 
 
+def query_for(
+    table: Any,
+    *,
+    by: Sequence[str] = ("arm",),
+    columns: Sequence[Column],
+    covariances: Iterable[tuple[str, str]] = (),
+    skewed: Iterable[str] = (),
+) -> str:
+    """The SQL that `aggregate` would run over this table, without running it.
+
+    Only the first rows are looked at, for numbers near the means. Arguments and errors as there.
+    """
+    wanted = Wanted.of(by, columns, covariances, skewed)
+    with opened(table, wanted.needed) as source:
+        _check_kinds(wanted, source)
+        query = query_of(source, wanted)
+        return query.one_pass(choose_shifts(query, source.first_look(query)))
+
+
 def _collect_all(
     query: Query, source: Source, shifts: Sequence[float], threads: int | None
 ) -> list[Collected]:
@@ -76,6 +99,14 @@ def _together(query: Query, shifts: Sequence[float], found: Sequence[Collected])
 
 
 def _check_kinds(wanted: Wanted, source: Source) -> None:
+    for name in wanted.by:
+        if NESTED.search(source.types[name]):
+            raise DataError(
+                f"Column {name!r} holds {source.types[name]}, and cells are made of single values. "
+                "Take a part of it as a column of its own.",
+                code="COLUMN_TYPE",
+                column=name,
+            )
     for expression in wanted.expressions:
         for name in expression.needs:
             if name not in source.kinds:

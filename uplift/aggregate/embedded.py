@@ -77,15 +77,18 @@ class EmbeddedSource:
         # through lists, because Arrow's own way to NumPy loads pandas first
         frame = {name: np.array(rows[name].to_pylist(), dtype=np.float64) for name in self.kinds}
         with np.errstate(all="ignore"):  # infinities are refused later, with their count
-            columns = [expression.values(frame) for expression in query.wanted.expressions]
             return [
-                Look(float(x.mean()), float(x.min()), float(x.max())) if len(x) else UNKNOWN
-                for x in columns
+                UNKNOWN if one.keys or not len(rows) else _looked_at(one.values(frame))
+                for one in query.wanted.expressions
             ]
 
 
+def _looked_at(values: Array) -> Look:
+    return Look(float(values.mean()), float(values.min()), float(values.max()))
+
+
 @contextlib.contextmanager
-def embedded_source(table: Any, columns: Sequence[str]) -> Iterator[EmbeddedSource]:
+def embedded_source(table: Any, columns: Sequence[str] | None) -> Iterator[EmbeddedSource]:
     """A frame, a file, several files or a relation as a source.
 
     Errors: NOT_A_TABLE, FILE_MISSING, FILE_UNREADABLE, COLUMN_MISSING, FEATURE_DUPLICATE,
@@ -147,7 +150,7 @@ def _paths(table: Any) -> list[Path]:
 
 
 def _files(
-    paths: Sequence[Path], connection: duckdb.DuckDBPyConnection, columns: Sequence[str]
+    paths: Sequence[Path], connection: duckdb.DuckDBPyConnection, columns: Sequence[str] | None
 ) -> EmbeddedSource:
     parts: list[EmbeddedPart] = []
     types = []
@@ -236,7 +239,7 @@ def _rows_in_the_middle(path: Path, columns: Sequence[str]) -> pa.Table | None:
 
 
 def _frame(
-    table: Any, connection: duckdb.DuckDBPyConnection, columns: Sequence[str]
+    table: Any, connection: duckdb.DuckDBPyConnection, columns: Sequence[str] | None
 ) -> EmbeddedSource:
     arrow = _arrow(table, columns)
     size = rows_per_part(len(arrow))
@@ -249,13 +252,23 @@ def _frame(
 
     starts = range(0, max(len(arrow), 1), size)
     parts = [part(arrow.slice(first, size)) for first in starts]
-    types = _types(connection.from_arrow(arrow), columns)
+    try:
+        types = _types(connection.from_arrow(arrow), columns)
+    except duckdb.Error as error:
+        raise DataError(
+            f"The table has a column of a type that the engine does not read ({first_line(error)})."
+            " Turn it into doubles.",
+            code="OUTCOME_NOT_NUMERIC",
+        ) from error
     middle = arrow.slice(len(arrow) // 2, FIRST_ROWS)
     return EmbeddedSource(types, kinds_of(types), parts, lambda: middle)
 
 
-def _arrow(table: Any, columns: Sequence[str]) -> pa.Table:
+def _arrow(table: Any, columns: Sequence[str] | None) -> pa.Table:
     """The columns of a frame as Arrow, which shares their memory where it can."""
+    if hasattr(table, "collect_schema") and hasattr(table, "collect"):  # a polars LazyFrame
+        columns = require_columns(table.collect_schema().names(), columns)
+        table = table.select(list(columns)).collect()
     if not hasattr(table, "__arrow_c_stream__"):
         raise DataError(
             "A table is expected (pandas, polars, arrow, DuckDB relation, PostgresTable, Spark "
@@ -263,10 +276,10 @@ def _arrow(table: Any, columns: Sequence[str]) -> pa.Table:
             code="NOT_A_TABLE",
         )
     if isinstance(table, pa.Table):
-        require_columns(table.column_names, columns)
-        return table.select(list(columns))
+        return table.select(list(require_columns(table.column_names, columns)))
     if hasattr(table, "columns") and hasattr(table, "__getitem__"):  # pandas, polars
-        require_columns([str(name) for name in table.columns], columns)
+        named = [name for name in table.columns if isinstance(name, str)]
+        columns = require_columns(named, columns)
         table = table[list(columns)]
     try:
         arrow = pa.table(table)
@@ -276,15 +289,27 @@ def _arrow(table: Any, columns: Sequence[str]) -> pa.Table:
             "each column one type.",
             code="OUTCOME_NOT_NUMERIC",
         ) from error
-    require_columns(arrow.column_names, columns)
-    return arrow.select(list(columns))
+    return arrow.select(list(require_columns(arrow.column_names, columns)))
 
 
-def _types(relation: Relation, columns: Sequence[str]) -> dict[str, str]:
-    found = [name for name in relation.columns if name != ROW_NUMBER or name in columns]
-    require_columns(found, columns)
+def _types(relation: Relation, columns: Sequence[str] | None) -> dict[str, str]:
+    found = [name for name in relation.columns if name != ROW_NUMBER or name in (columns or ())]
+    columns = require_columns(found, columns)
     types = dict(zip(relation.columns, map(str, relation.types), strict=True))
     return {name: types[name] for name in columns}
+
+
+def relation_of(connection: Any, name: str, schema: str | None) -> Relation:
+    """A table or view of an open connection. Errors: TABLE_MISSING."""
+    quoted = SYNTAX["duckdb"].name(*([schema] if schema else []), name)
+    try:
+        return connection.table(quoted)
+    except duckdb.Error as error:
+        raise DataError(
+            f"There is no table {name} in this connection ({first_line(error)}). Check its name "
+            "and schema.",
+            code="TABLE_MISSING",
+        ) from error
 
 
 def _unreadable(name: str, error: Exception) -> DataError:

@@ -22,8 +22,9 @@ Array = npt.NDArray[np.float64]
 class Expression:
     """A number of each row, by name.
 
-    needs  columns of the table that it is computed from
+    needs  columns of numbers that it is computed from
     whole  whether it is a whole number, given the kinds of the columns
+    keys   columns of the table whose values choose a number
     """
 
     name: str
@@ -31,6 +32,7 @@ class Expression:
     whole: Callable[[Mapping[str, Kind]], bool]
     written: Callable[[Syntax, Mapping[str, Kind]], str]
     computed: Callable[[Any], Array]
+    keys: tuple[str, ...] = ()
 
     def sql(self, syntax: Syntax, kinds: Mapping[str, Kind]) -> str:
         """The expression in a dialect."""
@@ -85,6 +87,53 @@ def capped(column: Column, cap: float, *, name: str | None = None) -> Expression
         whole=lambda kinds: inner.whole(kinds) and cap.is_integer(),
         written=written,
         computed=computed,
+        keys=inner.keys,
+    )
+
+
+def at_most(column: Column, limit: float, *, name: str | None = None) -> Expression:
+    """Values above the limit are cut to it, those below 0 stay: the cap of a metric."""
+    inner, most = as_expression(column), _finite(limit)
+
+    def written(syntax: Syntax, kinds: Mapping[str, Kind]) -> str:
+        x, edge = inner.sql(syntax, kinds), syntax.number(most)
+        return f"CASE WHEN {syntax.finite.format(x=x)} AND {x} > {edge} THEN {edge} ELSE {x} END"
+
+    def computed(frame: Any) -> Array:
+        x = inner.values(frame)
+        return np.where(np.isfinite(x), np.minimum(x, most), x)
+
+    return Expression(
+        name or f"{inner.name} at most {most:g}",
+        inner.needs,
+        whole=lambda kinds: inner.whole(kinds) and most.is_integer(),
+        written=written,
+        computed=computed,
+        keys=inner.keys,
+    )
+
+
+def unlike(column: Column, values: Sequence[float], *, name: str | None = None) -> Expression:
+    """1 where the value is none of these, else 0: what a column of 0 and 1 must not hold."""
+    inner, known = as_expression(column), [_finite(value) for value in values]
+
+    def written(syntax: Syntax, kinds: Mapping[str, Kind]) -> str:
+        x = inner.sql(syntax, kinds)
+        listed = ", ".join(map(syntax.number, known))
+        found = f"CASE WHEN {x} IN ({listed}) THEN {syntax.number(0)} ELSE {syntax.number(1)} END"
+        return f"CASE WHEN {syntax.finite.format(x=x)} THEN {found} ELSE {x} END"
+
+    def computed(frame: Any) -> Array:
+        x = inner.values(frame)
+        return np.where(np.isfinite(x), ~np.isin(x, known), x)
+
+    return Expression(
+        name or f"{inner.name} unlike {', '.join(f'{value:g}' for value in known)}",
+        inner.needs,
+        whole=lambda kinds: True,
+        written=written,
+        computed=computed,
+        keys=inner.keys,
     )
 
 
@@ -107,6 +156,7 @@ def above(column: Column, threshold: float = 0.0, *, name: str | None = None) ->
         whole=lambda kinds: True,
         written=written,
         computed=computed,
+        keys=inner.keys,
     )
 
 
@@ -128,6 +178,7 @@ def filled(column: Column, value: float, *, name: str | None = None) -> Expressi
         whole=lambda kinds: inner.whole(kinds) and filling.is_integer(),
         written=written,
         computed=computed,
+        keys=inner.keys,
     )
 
 
@@ -145,11 +196,12 @@ def is_missing(column: Column, *, name: str | None = None) -> Expression:
         whole=lambda kinds: True,
         written=written,
         computed=lambda frame: np.isnan(inner.values(frame)).astype(np.float64),
+        keys=inner.keys,
     )
 
 
-def combined(factors: Mapping[str, float], *, name: str) -> Expression:
-    """A sum of columns times factors: profit from value and redemptions, say.
+def combined(factors: Mapping[Column, float], *, name: str) -> Expression:
+    """A sum of columns, or of expressions, times factors: profit from value and redemptions, say.
 
         combined({"value": 0.3, "redemptions": -5.0}, name="profit")
 
@@ -170,18 +222,58 @@ def combined(factors: Mapping[str, float], *, name: str) -> Expression:
         first, *others = (a * x.values(frame) for x, a in parts)
         return sum(others, start=first)
 
+    inner = [x for x, _ in parts]
     return Expression(
         name,
-        tuple(factors),
+        needed(inner),
         whole=lambda kinds: all(x.whole(kinds) and a.is_integer() for x, a in parts),
         written=written,
         computed=computed,
+        keys=keys_of(inner),
+    )
+
+
+def by_key(column: Column, key: str, factors: Mapping[str, float], *, name: str) -> Expression:
+    """Times the factor of the row's own key, 0 where none is given: a cost that arms differ in.
+
+        by_key("redemptions", "arm", {"email": 2.0, "post": 5.0}, name="redemption cost")
+
+    Keys are compared as text. Errors: EXPRESSION_INVALID.
+    """
+    inner = as_expression(column)
+    numbers = {value: _finite(factor) for value, factor in factors.items()}
+
+    def written(syntax: Syntax, kinds: Mapping[str, Kind]) -> str:
+        found = f"CAST({syntax.name(key)} AS {syntax.text})"
+        cases = "".join(
+            f" WHEN {found} = {syntax.literal(value)} THEN {syntax.number(factor)}"
+            for value, factor in numbers.items()
+        )
+        chosen = f"CASE{cases} ELSE {syntax.number(0)} END" if cases else syntax.number(0)
+        return f"({inner.sql(syntax, kinds)} * {chosen})"
+
+    def computed(frame: Any) -> Array:
+        given = [numbers.get(str(value), 0.0) for value in frame[key]]
+        return inner.values(frame) * np.array(given, dtype=np.float64)
+
+    return Expression(
+        name,
+        inner.needs,
+        whole=lambda kinds: inner.whole(kinds) and all(map(float.is_integer, numbers.values())),
+        written=written,
+        computed=computed,
+        keys=(key, *inner.keys),
     )
 
 
 def needed(expressions: Sequence[Expression]) -> tuple[str, ...]:
     """Every column of the table that any of them is computed from, each once."""
     return tuple(dict.fromkeys(name for one in expressions for name in one.needs))
+
+
+def keys_of(expressions: Sequence[Expression]) -> tuple[str, ...]:
+    """Every column of the table whose values choose a number in any of them, each once."""
+    return tuple(dict.fromkeys(name for one in expressions for name in one.keys))
 
 
 def _gap(x: str, syntax: Syntax) -> str:

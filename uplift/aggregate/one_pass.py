@@ -223,7 +223,8 @@ def _places(wanted: Wanted) -> range:
 
 def _exact(query: Query, shifts: Sequence[float]) -> BoolArray:
     expressions = zip(query.wanted.expressions, shifts, strict=True)
-    return np.array([x.whole(query.kinds) and float(s).is_integer() for x, s in expressions])
+    exact = [x.whole(query.kinds) and float(s).is_integer() for x, s in expressions]
+    return np.array(exact, dtype=np.bool_)
 
 
 def _read_again(

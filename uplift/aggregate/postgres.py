@@ -48,7 +48,7 @@ class PostgresTable:
     schema: str | None = None
 
     @contextlib.contextmanager
-    def database_source(self, columns: Sequence[str]) -> Iterator["PostgresSource"]:
+    def database_source(self, columns: Sequence[str] | None) -> Iterator["PostgresSource"]:
         """The table as a source for these columns. Errors: as in `aggregate`."""
         table = (self.name,) if self.schema is None else (self.schema, self.name)
         with _connected(self.address) as connection:
@@ -56,7 +56,7 @@ class PostgresTable:
             syntax = SYNTAX["postgresql"]
             cursor = part.execute(f"SELECT * FROM {syntax.name(*table)} LIMIT 0")  # noqa: S608
             found = {column[0]: _type_of(column) for column in cursor.description}
-            require_columns(list(found), columns, any_case=False)
+            columns = require_columns(list(found), columns, any_case=False)
             yield PostgresSource({name: found[name] for name in columns}, table, [part])
 
 
@@ -130,6 +130,12 @@ def _type_of(column: Any) -> str:
 @contextlib.contextmanager
 def _connected(address: Any) -> Iterator[Any]:
     """A connection of the driver's own; one made here is closed at the end."""
+    if hasattr(address, "dialect") and address.dialect.name != "postgresql":
+        raise DefinitionError(
+            f"PostgreSQL is read here, got an address of {address.dialect.name}. Read files and "
+            "frames by themselves.",
+            code="DATABASE_UNSUPPORTED",
+        )
     if hasattr(address, "raw_connection"):  # SQLAlchemy's engine
         with address.connect() as connection:
             yield connection.connection.driver_connection

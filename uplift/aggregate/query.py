@@ -12,7 +12,7 @@ Source: Chan, Golub & LeVeque (1983), The American Statistician 37(3).
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from uplift.aggregate.expressions import Column, Expression, as_expression, needed
+from uplift.aggregate.expressions import Column, Expression, as_expression, keys_of, needed
 from uplift.aggregate.syntax import Kind, Syntax, syntax_of
 from uplift.errors import DataError
 from uplift.inference.moments import Pairs, pairs_of, positions_of
@@ -45,6 +45,8 @@ class Wanted:
         skewed: Iterable[str] = (),
     ) -> "Wanted":
         """What is wanted, by names. Errors: COLUMN_MISSING, FEATURE_DUPLICATE."""
+        by = [by] if isinstance(by, str) else by
+        columns = [columns] if isinstance(columns, str) else columns
         expressions = tuple(as_expression(column) for column in columns)
         names = [expression.name for expression in expressions]
         for i, name in enumerate(names):
@@ -66,7 +68,8 @@ class Wanted:
     @property
     def needed(self) -> tuple[str, ...]:
         """Every column of the table that is read."""
-        return tuple(dict.fromkeys([*self.by, *needed(self.expressions)]))
+        keys = keys_of(self.expressions)
+        return tuple(dict.fromkeys([*self.by, *keys, *needed(self.expressions)]))
 
     def only(self, columns: Collection[int]) -> "Wanted":
         """These columns, by position, with all moments among them."""
@@ -121,6 +124,15 @@ class Query:
         wanted = [f"avg(x{i}), min(x{i}), max(x{i})" for i in self._places()]
         rows = f"({_select(['*'], self._table(), f'LIMIT {FIRST_ROWS}')}) AS first_rows"
         return _select(wanted, self._numbers(self._plain(), rows, keys=False))
+
+    def largest(self, k: int) -> str:
+        """The k largest magnitudes of the first column, falling."""
+        clauses = ["ORDER BY 1 DESC", f"LIMIT {k}"]
+        return _select(["abs(x0) AS a"], self._numbers(self._plain(), keys=False), *clauses)
+
+    def magnitude(self) -> str:
+        """Sum of the magnitudes of the first column."""
+        return _select(["sum(abs(x0)) AS a"], self._numbers(self._plain(), keys=False))
 
     def unusable(self) -> str:
         """Per column: rows in which it is missing, and in which it is infinite."""

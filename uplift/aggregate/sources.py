@@ -17,8 +17,8 @@ Array = npt.NDArray[np.float64]
 
 
 @contextlib.contextmanager
-def opened(table: Any, columns: Sequence[str]) -> Iterator[Source]:
-    """The table, ready for queries over these columns, and closed afterwards.
+def opened(table: Any, columns: Sequence[str] | None) -> Iterator[Source]:
+    """The table, ready for queries over these columns (all when None), and closed afterwards.
 
     Errors: NOT_A_TABLE, COLUMN_MISSING, FEATURE_DUPLICATE, and those of its kind.
     """
@@ -39,11 +39,15 @@ def opened(table: Any, columns: Sequence[str]) -> Iterator[Source]:
         yield source
 
 
-def require_columns(found: Sequence[str], wanted: Sequence[str], *, any_case: bool = True) -> None:
-    """Refuse a table without these columns, or with two that a query cannot tell apart.
+def require_columns(
+    found: Sequence[str], wanted: Sequence[str] | None, *, any_case: bool = True
+) -> Sequence[str]:
+    """The wanted columns, all when None; a table without them is refused, or with two alike.
 
     any_case  the engine reads upper and lower case alike
     """
+    if wanted is None:
+        return found
     for name in wanted:
         if name not in found:
             raise DataError(
@@ -61,6 +65,7 @@ def require_columns(found: Sequence[str], wanted: Sequence[str], *, any_case: bo
                 code="FEATURE_DUPLICATE",
                 column=name,
             )
+    return wanted
 
 
 def split_rows(rows: Sequence[tuple[Any, ...]], n_keys: int) -> tuple[list[Key], Array]:
@@ -77,6 +82,8 @@ def kinds_of(types: Mapping[str, str]) -> dict[str, Kind]:
 
 def look_by_query(part: Part, query: Query) -> list[Look]:
     """A first look at the first rows that the engine gives."""
+    if not query.wanted.expressions:
+        return []
     _, numbers = part.rows(query.first_look(), n_keys=0)
     return [Look(*look) for look in numbers[0].reshape(-1, 3).tolist()]
 

@@ -49,9 +49,9 @@ class SparkSource:
 
 
 @contextlib.contextmanager
-def spark_source(frame: Any, columns: Sequence[str]) -> Iterator[SparkSource]:
+def spark_source(frame: Any, columns: Sequence[str] | None) -> Iterator[SparkSource]:
     """A frame under a name of its own for as long as it is read."""
-    require_columns(frame.columns, columns)
+    columns = require_columns(frame.columns, columns)
     types = dict(frame.dtypes)
     session, view = frame.sparkSession, f"uplift_{uuid.uuid4().hex}"
     frame.createOrReplaceTempView(view)

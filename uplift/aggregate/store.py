@@ -15,7 +15,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +53,21 @@ class MomentsStore:
                 aggregating it again (`holds`); of the moments themselves when not given
 
         Errors: MOMENTS_DIFFER when the store keeps other cells, columns or covariances;
+        BATCH_TWICE when a batch of another name was made from the same source;
         FILE_LOCKED, FILE_CHECKSUM, FILE_UNREADABLE.
         """
-        digest = digest or _digest_of(moments)
+        of_source, digest = digest is not None, digest or moments.digest
         with self._locked():
             table = self._read()
             if table is None:
                 self._write(_rows_of(moments, batch, digest))
                 return True
             _require_same(_layout_of(table.schema, self.path), moments.layout)
-            if _batches_of(table).get(batch) == digest:
+            kept = _batches_of(table)
+            if kept.get(batch) == digest:
                 return False
+            if of_source:
+                _refuse_twice(kept, batch, digest)
             self._write(_joined(_without(table, batch), _rows_of(moments, batch, digest)))
             return True
 
@@ -317,9 +320,12 @@ def _require_same(kept: Layout, given: Layout) -> None:
             )
 
 
-def _digest_of(moments: MomentsTable) -> str:
-    digest = sha256(_described(moments.layout).encode())
-    digest.update(repr(moments.keys).encode())
-    for array in moments.numbers.arrays():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def _refuse_twice(kept: Mapping[str, str], batch: str, digest: str) -> None:
+    """Refuse to count one source under two names."""
+    other = next((name for name, held in kept.items() if held == digest and name != batch), None)
+    if other is not None:
+        raise DataError(
+            f"Batch {batch!r} was made from the same source as batch {other!r}, and its units "
+            f"would count twice. Remove {other!r} first if this is its new name.",
+            code="BATCH_TWICE",
+        )

@@ -30,6 +30,8 @@ class Syntax:
 
     name_quote  around a name, doubled inside
     double      the type of 64-bit floating-point numbers
+    text        the type of text
+    escaped     whether a backslash in a text is written twice, and a quote with one
     truth       a truth {column} as a double
     inlined     makes a named subquery part of the query, where the dialect would store its rows
     nan         {x} is not a number
@@ -47,6 +49,8 @@ class Syntax:
     infinite: str
     finite: str
     same: str
+    text: str = "VARCHAR"
+    escaped: bool = False
 
     def name(self, *parts: str) -> str:
         """A name, quoted; several parts for a schema and a table."""
@@ -56,6 +60,12 @@ class Syntax:
     def number(self, value: float) -> str:
         """A number, exactly."""
         return f"CAST('{float(value)!r}' AS {self.double})"
+
+    def literal(self, value: str) -> str:
+        """A text."""
+        if self.escaped:
+            return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return "'" + value.replace("'", "''") + "'"
 
     def column(self, name: str, kind: Kind | None) -> str:
         """A column as a double."""
@@ -86,6 +96,7 @@ SYNTAX: dict[str, Syntax] = {
         finite="abs({x}) < 'Infinity'",  # NaN is above infinity
         same="({left} IS NULL) = ({right} IS NULL) "
         "AND coalesce(CAST({left} AS text), '') = coalesce(CAST({right} AS text), '')",
+        text="text",
     ),
     "spark": Syntax(
         name_quote="`",
@@ -96,6 +107,8 @@ SYNTAX: dict[str, Syntax] = {
         infinite="abs({x}) = CAST('Infinity' AS DOUBLE)",
         finite="abs({x}) < CAST('Infinity' AS DOUBLE)",  # NaN is above infinity
         same="{left} <=> {right}",
+        text="STRING",
+        escaped=True,
     ),
 }
 

@@ -6,22 +6,13 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from uplift.analysis.decision import decide
-from uplift.analysis.delivery import contact_log, deliveries, delivery_checks, refuse_among
-from uplift.analysis.effects import effect_checks, effect_rows
-from uplift.analysis.funnel import funnel_of
-from uplift.analysis.look_record import look_of
+from uplift.analysis.assembled import ReadAt, assembled, open_window
+from uplift.analysis.delivery import contact_log, deliveries, refuse_among
 from uplift.analysis.looks import Look, look_rule
-from uplift.analysis.looks_ahead import looks_ahead
 from uplift.analysis.maturity import Mask, mature_units
-from uplift.analysis.money import money_of
 from uplift.analysis.read import read
 from uplift.analysis.readings import Readings
 from uplift.analysis.report import AnalysisReport
-from uplift.analysis.robustness import influence_rows, robustness_checks
-from uplift.analysis.segments import segment_checks, segment_readings, segment_warnings
-from uplift.analysis.spend_split import spend_splits
-from uplift.analysis.wave_effects import wave_rows
 from uplift.analysis.waves import by_wave, is_redrawn, outcomes_of_waves
 from uplift.checks import Check, warning
 from uplift.experiment import Experiment
@@ -116,60 +107,22 @@ def analyse(
         rule=rule,
         delivered=None if log is None else pd.Series(log.delivered, index=everyone[UNIT]),
     )
-    effects = effect_rows(experiment, readings)
-    money = money_of(experiment, readings)
-    segments = segment_readings(experiment, readings)
-    delivery = () if log is None else deliveries(experiment, readings, everyone, log)
-    influences = influence_rows(experiment, readings)
     provisional = not mature.any()
     closes = experiment.schedule.closes_at.strftime("%Y-%m-%d %H:%M UTC")
-    checks = (
-        _sample_ratio(experiment, everyone, readings),
-        *(_attrition(readings) if rules.missing == "drop" else ()),
-        *(_open_window(closes) if provisional else ()),
-        *(_immature(mature, closes) if mature.any() else ()),
-        *trimming,
-        *left_out,
-        *readings.checks,
-        *robustness_checks(experiment, readings, influences),
-        *segment_checks(experiment, readings),
-        *segment_warnings(segments),
-        *(delivery_checks(experiment, delivery) if delivery else ()),
-        *effect_checks(effects),
-    )
-    return AnalysisReport(
-        experiment=experiment.id,
-        title=experiment.title,
-        digest=experiment.digest,
-        data_digest=readings.data_digest,
-        confidence=readings.confidence,
-        as_of=read_at,
-        provisional=provisional,
-        family=tuple(f"{row.metric} by {row.treatment}" for row in effects if row.tested),
-        assigned=readings.assigned,
-        analysed=readings.analysed,
-        effects=effects,
-        money=money,
-        checks=checks,
-        decision=decide(
-            effects,
-            money,
-            checks,
-            open_until=closes if provisional else None,
-            stage=rule.stage,
-            look=rule.number,
+    return assembled(
+        experiment,
+        readings,
+        time=ReadAt(read_at, now, provisional),
+        first=(
+            _sample_ratio(experiment, everyone, readings),
+            *(_attrition(readings) if rules.missing == "drop" else ()),
+            *(open_window(closes) if provisional else ()),
+            *(_immature(mature, closes) if mature.any() else ()),
+            *trimming,
+            *left_out,
         ),
-        look=look_of(
-            experiment, rule, effects, money, as_of=now, n_units=sum(readings.analysed.values())
-        ),
-        earlier=tuple(earlier or ()),
-        ahead=looks_ahead(experiment, rule, as_of=now),
-        segments=segments,
-        influence=influences,
-        spend=spend_splits(experiment, readings),
-        waves=wave_rows(experiment, readings),
-        funnel=funnel_of(experiment, effects),
-        delivery=delivery,
+        earlier=earlier,
+        delivery=() if log is None else deliveries(experiment, readings, everyone, log),
     )
 
 
@@ -181,14 +134,6 @@ def _sample_ratio(experiment: Experiment, everyone: pd.DataFrame, readings: Read
     days = counted.groupby([counted[ASSIGNED].astype("str").str[:10], "arm"]).size()
     batches = [dict(day.droplevel(0)) for _, day in days.groupby(level=0)]
     return check_sample_ratio_so_far(batches, shares=experiment.shares)
-
-
-def _open_window(closes: str) -> Iterator[Check]:
-    yield warning(
-        "WINDOW_OPEN",
-        value=closes,
-        remedy="Outcomes are still coming in: the result is provisional and decides nothing.",
-    )
 
 
 def _immature(mature: Mask, closes: str) -> Iterator[Check]:

@@ -3,7 +3,7 @@
 A reading is a metric (by its key) or a money column; every unit has a number for each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -139,42 +139,70 @@ def covariates_of(experiment: Experiment, features: pd.DataFrame) -> tuple[Adjus
     features  n_units rows: what is known of each unit from before
     """
     columns: dict[str, Array] = {}
+
+    def share_missing(name: str) -> float:
+        made = _covariate_columns(features[name], name)
+        columns.update(made)
+        return float(made[missing_column(name)].mean()) if len(made) > 1 else 0.0
+
+    known = {n: bool(pd.api.types.is_numeric_dtype(features[n].dtype)) for n in features.columns}
+    by_reading, checks = adjustments(experiment, known, share_missing)
+    return Adjusting(columns, by_reading), checks
+
+
+def adjustments(
+    experiment: Experiment, known: Mapping[str, bool], share_missing: Callable[[str], float]
+) -> tuple[dict[str, tuple[str, ...]], list[Check]]:
+    """By reading: the columns that adjust it; and a warning for each that cannot be used.
+
+    known          columns known from before, and whether they hold numbers
+    share_missing  of the units, that have no value of a covariate
+    """
     by_reading: dict[str, tuple[str, ...]] = {}
+    missing: dict[str, float] = {}
     checks: list[Check] = []
     for metric in experiment.all_metrics:
         used: list[str] = []
-        for name in planned_covariates(experiment, metric, features):
-            why = _why_unadjusted(experiment, metric, known=name in features.columns)
+        for name in planned_covariates(experiment, metric, known):
+            why = _why_unadjusted(experiment, metric, known=name in known)
             if why is not None:
                 checks.append(_unadjusted(metric.key, name, why))
                 continue
-            made = _covariate_columns(features[name], name)
-            if len(made) > 1 and not set(made) <= set(columns):
-                checks.append(_partly_missing(name, made))
-            columns |= made
-            used += made
+            if name not in missing:
+                missing[name] = share_missing(name)
+                checks += [_partly_missing(name, missing[name])] if missing[name] else []
+            used += [covariate_column(name)]
+            used += [missing_column(name)] if missing[name] else []
         if used:
             by_reading |= dict.fromkeys(_readings_of(metric), tuple(used))
             if metric.column == experiment.money.value and GROSS not in by_reading:
                 by_reading |= dict.fromkeys((VALUE, REDEMPTION, GROSS), tuple(used))
-    return Adjusting(columns, by_reading), checks
+    return by_reading, checks
 
 
 def planned_covariates(
-    experiment: Experiment, metric: Metric, features: pd.DataFrame
+    experiment: Experiment, metric: Metric, known: Mapping[str, bool]
 ) -> tuple[str, ...]:
     """Columns that adjust a metric: its own, the plan's, and those that the draw has balanced.
 
     Lin's adjustment by what a rerandomised or matched draw has balanced gives it its small error.
     Source: Li & Ding (2020), JRSS B 82(1).
+
+    known  columns known from before, and whether they hold numbers
     """
     own = () if metric.covariate is None else (metric.covariate,)
-    balanced = tuple(
-        name
-        for name in experiment.assignment.balance
-        if name in features.columns and pd.api.types.is_numeric_dtype(features[name].dtype)
-    )
+    balanced = tuple(name for name in experiment.assignment.balance if known.get(name))
     return tuple(dict.fromkeys((*own, *experiment.analysis.covariates, *balanced)))
+
+
+def covariate_column(name: str) -> str:
+    """The column of a covariate, its gaps at the mean."""
+    return f"covariate {name}"
+
+
+def missing_column(name: str) -> str:
+    """The indicator of a covariate's gaps."""
+    return f"covariate {name} is missing"
 
 
 def _readings_of(metric: Metric) -> tuple[str, ...]:
@@ -201,11 +229,11 @@ def _covariate_columns(values: pd.Series, name: str) -> dict[str, Array]:
         )
     gaps = np.isnan(numbers)
     if not gaps.any():
-        return {f"covariate {name}": numbers}
+        return {covariate_column(name): numbers}
     middle = float(numbers[~gaps].mean()) if not gaps.all() else 0.0
     return {
-        f"covariate {name}": np.where(gaps, middle, numbers),
-        f"covariate {name} is missing": gaps.astype(np.float64),
+        covariate_column(name): np.where(gaps, middle, numbers),
+        missing_column(name): gaps.astype(np.float64),
     }
 
 
@@ -223,8 +251,7 @@ def _unadjusted(metric: str, covariate: str, why: str) -> Check:
     )
 
 
-def _partly_missing(name: str, columns: Mapping[str, Array]) -> Check:
-    share = float(list(columns.values())[1].mean())
+def _partly_missing(name: str, share: float) -> Check:
     return warning(
         "COVARIATE_MISSING",
         value=share,

@@ -17,15 +17,18 @@ from uplift.analysis.columns import uncapped, winsorised
 from uplift.analysis.families import adjusted_p_values
 from uplift.analysis.readings import ADJUSTED, Method, Readings
 from uplift.checks import Check, warning
-from uplift.experiment import Experiment, PlannedMetric
+from uplift.experiment import Experiment
 from uplift.inference.bayes import Posterior, Prior, posterior
 from uplift.inference.means import Estimate
+from uplift.metric_plan import PlannedMetric
 from uplift.outcomes import refuse_function_of_arm
 
 GUARDRAIL = "guardrail"
 ONLY_TREATED = "only the treated"
 NO_INFORMATION = "no information"
 PROVEN = ("better", "worse", "within margin")
+JUDGED = (*PROVEN, "not proven", "harm not excluded")  # verdicts that only the sealed rule gives
+WITHHELD = "withheld"  # in their place, where the report has no verdict
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,11 @@ class EffectRow:
     def relative_ci(self) -> tuple[float, float]:
         """Interval of the relative effect."""
         return self.estimate.relative_ci
+
+    @property
+    def relative_std_error(self) -> float:
+        """Standard error of the relative effect, whatever the interval is made wider by."""
+        return self.estimate.relative_std_error
 
 
 def effect_rows(experiment: Experiment, readings: Readings) -> tuple[EffectRow, ...]:

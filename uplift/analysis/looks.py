@@ -21,12 +21,13 @@ from uplift.inference.always_valid import (
     multiplier_of_mixture,
 )
 from uplift.inference.group_sequential import information_fractions, spending_boundary
+from uplift.inference.means import Estimate, widened
 from uplift.looks import information, last_day, look_days
 
 Stage = Literal["final", "look", "between looks"]
 SMALLEST_P_VALUE = 1e-12  # where the search for a p-value begins
 NOT_THE_SAME = 1e-9
-ALMOST_CERTAIN = 1 - 1e-15  # the highest level an interval can be read at: 8 standard errors
+MOST_STD_ERRORS = 8.0  # beyond, a level is 1 as a float; such an interval is widened instead
 LEAST_INFORMATION = 0.01  # of a reading before any is in; it only sets how wide a band is
 
 
@@ -75,7 +76,7 @@ class LookRule:
     monitoring  fixed reads once, at the end; `spending` is that of group-sequential looks
     information of this reading and `tuned_at` in one unit, for always-valid readings, whose
                 mixture is tuned for the error `alpha`
-    before      by test: the smallest p-value of the looks before this one
+    before      by test, and whether its effect was above 0: the smallest p-value of earlier looks
     """
 
     stage: Stage = "final"
@@ -85,7 +86,7 @@ class LookRule:
     information: float = 1.0
     tuned_at: float = 1.0
     alpha: float = 0.05
-    before: Mapping[str, float] = field(default_factory=dict)
+    before: Mapping[tuple[str, bool], float] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -113,17 +114,34 @@ class LookRule:
         return float(boundary.z[-1])
 
     def confidence(self, wanted: float) -> float:
-        """Level at which an interval is read so that it holds at `wanted` over all looks."""
+        """Level at which an interval is read so that it holds at `wanted` over all looks.
+
+        Of at most 8 standard errors: `holding` widens what needs more.
+        """
         if self.plain:
             return wanted
-        return min(float(1 - 2 * stats.norm.sf(self.bound(1 - wanted))), ALMOST_CERTAIN)
+        return float(1 - 2 * stats.norm.sf(min(self.bound(1 - wanted), MOST_STD_ERRORS)))
 
-    def p_value(self, p_value: float, *, test: str) -> float:
+    def holding(self, estimate: Estimate, *, wanted: float) -> Estimate:
+        """The estimate, read at `confidence(wanted)`, with intervals that hold at `wanted`.
+
+        Only the first days of an always-valid reading have bounds above 8 standard errors.
+        """
+        bound = 0.0 if self.plain else self.bound(1 - wanted)
+        if bound <= MOST_STD_ERRORS or np.isnan(estimate.df):
+            return estimate
+        far, near = (stats.t.isf(stats.norm.sf(z), estimate.df) for z in (bound, MOST_STD_ERRORS))
+        return widened(estimate, float(far / near))
+
+    def p_value(self, p_value: float, *, test: str, gain: bool = True) -> float:
         """The p-value of a single two-sided test as one that holds over the looks until now.
 
-        It is at most alpha exactly when this look or one before it reaches the bound of alpha.
+        It is at most alpha exactly when this look, or one before it with an effect of the same
+        sign, reaches the bound of alpha: a gain that was proven does not prove a loss.
+
+        gain  whether the effect is above 0
         """
-        earlier = self.before.get(test, 1.0)
+        earlier = self.before.get((test, gain), 1.0)
         if self.plain or np.isnan(p_value):
             return min(p_value, earlier) if earlier < 1 else p_value
         return min(self._now(float(stats.norm.isf(max(p_value, 1e-300) / 2))), earlier)
@@ -169,9 +187,10 @@ def look_rule(
     final = as_of is None or as_of >= experiment.schedule.closes_at
     fraction = _fraction(experiment, day, final, n_mature, planned_units)
     before = _taken(experiment, day, fraction) if earlier is None else _kept(earlier, day)
-    known = {test: one.p_value for look in earlier or () for test, one in look.tests.items()}
-    for look in earlier or ():
-        known |= {test: min(one.p_value, known[test]) for test, one in look.tests.items()}
+    known: dict[tuple[str, bool], float] = {}
+    for test, one in (item for look in earlier or () for item in look.tests.items()):
+        key = (test, one.effect > 0)
+        known[key] = min(one.p_value, known.get(key, 1.0))
     stage = _stage(experiment, day, final, earlier)
     if plan.monitoring == "always_valid":
         return LookRule(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from uplift.analysis.cells import STRATUM
 from uplift.analysis.columns import (
     GROSS,
     N_UNITS,
@@ -22,6 +23,7 @@ from uplift.analysis.columns import (
     outcome_readings,
     pairs_needed,
 )
+from uplift.analysis.read import known_before
 from uplift.analysis.readings import Readings
 from uplift.checks import Check
 from uplift.errors import DataError
@@ -34,6 +36,8 @@ from uplift.trial import features_of
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+NEARLY_ZERO = 1e-9  # of the overall mean: what rounding may leave of a cell's mean of 0
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -41,18 +45,19 @@ class Prepared:
 
     outcomes   n_units rows, the experiment's outcome columns, without gaps
     adjusting  covariates of the units, in the same order
+    before     by name, (n_units,): numbers known before the send, of which arms must be alike
+    groups     by name: the code of the stratum, or of a segment, of each unit; and the values
     cluster    (n_units,) code of the cluster that was drawn; None where units are read
-    stratum    code of the stratum of each unit, or cluster where those are read, from 0; None where
-               nothing is weighed by stratum
     checks     covariates that cannot be used
     """
 
     experiment: Experiment
     outcomes: pd.DataFrame = field(repr=False)
     adjusting: Adjusting = field(repr=False)
+    before: Mapping[str, Array] = field(repr=False)
+    groups: Mapping[str, tuple[IntArray, tuple[str, ...]]] = field(repr=False)
     cluster: IntArray | None = field(repr=False)
     checks: tuple[Check, ...]
-    stratum: IntArray | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -62,14 +67,24 @@ class Prepared:
         customers: Any = None,
         *,
         cluster: IntArray | None = None,
-        stratum: IntArray | None = None,
+        groups: Mapping[str, pd.Series] | None = None,
     ) -> "Prepared":
-        """Line up outcomes (`unit` and the outcome columns) and the customers' covariates."""
-        adjusting, checks = covariates_of(experiment, features_of(outcomes[UNIT], customers))
-        columns = outcomes[list(experiment.outcome_columns)].astype(np.float64)
-        clustered = experiment.cluster is not None
-        cluster = cluster if clustered else None
-        return cls(experiment, columns, adjusting, cluster, tuple(checks), stratum)
+        """Line up outcomes (`unit` and the outcome columns) and what was known before.
+
+        cluster  code of each unit's cluster; not used where units are read
+        groups   stratum and segments of the units, as `groups_of` gives them
+        """
+        features = features_of(outcomes[UNIT], customers)
+        adjusting, checks = covariates_of(experiment, features)
+        return cls(
+            experiment,
+            outcomes[list(experiment.outcome_columns)].astype(np.float64),
+            adjusting,
+            known_before(features),
+            {name: _coded(values) for name, values in (groups or {}).items()},
+            None if experiment.cluster is None else cluster,
+            tuple(checks),
+        )
 
     def read(self, arm: IntArray, outcomes: pd.DataFrame | None = None) -> Readings:
         """The readings when unit i has arm `arm[i]`, (n_units,), a position in `arm_names`.
@@ -81,31 +96,44 @@ class Prepared:
         costs = experiment.economics.redemption_costs(experiment.arm_names)
         caps = caps_of(experiment, table)
         readings = outcome_readings(experiment, table, caps, redemption_cost=costs[arm])
-        columns = {**readings, **self.adjusting.columns}
-        code = arm
-        if self.cluster is not None:
-            columns, code = _totals(columns, arm, self.cluster)
-        pairs = pairs_needed(experiment, list(readings), self.adjusting)
+        counted = {**readings, **self.before}
+        pairs = pairs_needed(experiment, list(counted), self.adjusting)
+        columns = {**counted, **self.adjusting.columns}
         names = experiment.arm_names
-        randomised = np.bincount(code, minlength=len(names)).tolist()
-        analysed = np.bincount(arm, minlength=len(names)).tolist()
-        counts = dict(zip(names, analysed, strict=True))
+        cells, drawn = self._cells(columns, arm, pairs)
+        counts = dict(zip(names, np.bincount(arm, minlength=len(names)).tolist(), strict=True))
+        by_group = {name: self._by_group(columns, arm, pairs, name) for name in self.groups}
+        strata = by_group.pop(STRATUM, {})
         return Readings(
-            moments=dict(zip(names, moments_of(columns, code, len(names), pairs), strict=True)),
+            moments=dict(zip(names, cells, strict=True)),
             covariates=self.adjusting.by_reading,
             bases=bases_of(experiment),
             caps=caps,
             assigned=counts,
-            randomised=dict(zip(names, randomised, strict=True)),
+            randomised=dict(zip(names, drawn, strict=True)),
             analysed=counts,
             clustered=experiment.cluster is not None,
             confidence=experiment.analysis.confidence,
             data_digest="",
             checks=self.checks,
-            strata=self._strata(columns, code, pairs),
+            strata=strata,
+            segments=by_group,
+            known_before=tuple(self.before),
             thirds={} if self.cluster is not None else self._thirds(readings, arm),
             quantiles=self._quantiles(readings, arm),
         )
+
+    def _cells(
+        self, columns: Mapping[str, Array], arm: IntArray, pairs: Sequence[tuple[str, str]]
+    ) -> tuple[list[Moments], list[int]]:
+        """Moments by arm, and how many units or clusters were drawn into it."""
+        n_arms = len(self.experiment.arm_names)
+        code = arm
+        if self.cluster is not None:
+            _refuse_torn(arm, self.cluster)
+            columns, code = _totals(columns, arm, self.cluster)
+        drawn = np.bincount(code, minlength=n_arms).tolist()
+        return moments_of(columns, code, n_arms, pairs), drawn
 
     def _thirds(self, readings: Mapping[str, Array], arm: IntArray) -> dict[str, dict[str, float]]:
         """Third central moments per arm of means that a few large values may make."""
@@ -134,21 +162,30 @@ class Prepared:
             if metric.quantile is not None
         }
 
-    def _strata(
-        self, columns: Mapping[str, Array], code: IntArray, pairs: Sequence[tuple[str, str]]
+    def _by_group(
+        self,
+        columns: Mapping[str, Array],
+        arm: IntArray,
+        pairs: Sequence[tuple[str, str]],
+        name: str,
     ) -> dict[str, dict[str, Moments]]:
-        """Moments by stratum and arm, without the cells that nobody is in."""
-        if self.stratum is None:
-            return {}
-        names = self.experiment.arm_names
-        cell = self.stratum * len(names) + code
-        found = moments_of(columns, cell, (int(self.stratum.max()) + 1) * len(names), pairs)
-        strata: dict[str, dict[str, Moments]] = {}
-        for i, moments in enumerate(found):
+        """Moments by group and arm, without the cells that nobody is in.
+
+        A cluster with units in several groups has a total in each.
+        """
+        arms, (group, values) = self.experiment.arm_names, self.groups[name]
+        code = group * len(arms) + arm
+        if self.cluster is not None:
+            part = np.unique(self.cluster * len(values) + group, return_inverse=True)[1]
+            columns, code = _totals(columns, code, part)
+        if name != STRATUM:  # of segments the counts are checked, and nothing else
+            columns, pairs = {}, ()
+        found: dict[str, dict[str, Moments]] = {}
+        for i, moments in enumerate(moments_of(columns, code, len(values) * len(arms), pairs)):
             if moments.count:
-                stratum, arm = divmod(i, len(names))
-                strata.setdefault(str(stratum), {})[names[arm]] = moments
-        return strata
+                value, position = divmod(i, len(arms))
+                found.setdefault(values[value], {})[arms[position]] = moments
+        return found
 
 
 def moments_of(
@@ -168,13 +205,17 @@ def moments_of(
     centre = np.array([column.mean() for column in columns.values()])
     centred = [column - middle for column, middle in zip(columns.values(), centre, strict=True)]
     size = np.maximum(count, 1.0)
-    away = np.stack([np.bincount(code, weights=x, minlength=n_cells) / size for x in centred])
-    comoment = np.stack(
+    away = _stacked(
+        [np.bincount(code, weights=x, minlength=n_cells) / size for x in centred], n_cells
+    )
+    away = _zero_where_zero(list(columns.values()), code, centre=centre, away=away, count=count)
+    comoment = _stacked(
         [
             np.bincount(code, weights=centred[i] * centred[j], minlength=n_cells)
             - count * away[i] * away[j]
             for i, j in pairs
-        ]
+        ],
+        n_cells,
     )
     return [
         _cell(names, pairs, float(count[k]), centre, away[:, k], comoment[:, k])
@@ -196,6 +237,20 @@ def third_moments(values: Array, code: IntArray, n_cells: int) -> Array:
     return np.asarray(third - 3 * first * second + 2 * first**3)
 
 
+def _zero_where_zero(
+    columns: Sequence[Array], code: IntArray, *, centre: Array, away: Array, count: Array
+) -> Array:
+    """`away` such that a column of nothing but zeros in a cell has the mean 0, without rounding."""
+    mean = np.abs(centre[:, None] + away)
+    exact = away.copy()
+    for i, k in zip(
+        *np.nonzero((mean > 0) & (mean < NEARLY_ZERO * np.abs(centre)[:, None])), strict=True
+    ):
+        if count[k] and not columns[i][code == k].any():
+            exact[i, k] = -centre[i]
+    return exact
+
+
 def _cell(
     names: tuple[str, ...], pairs: Pairs, count: float, centre: Array, away: Array, comoment: Array
 ) -> Moments:
@@ -204,12 +259,19 @@ def _cell(
     return Moments(names, pairs, count, mean, kept, rest)
 
 
-def _totals(
-    readings: Mapping[str, Array], arm: IntArray, cluster: IntArray
-) -> tuple[dict[str, Array], IntArray]:
-    """Totals and size of each cluster, and its arm."""
-    n_clusters = int(cluster.max()) + 1
-    arm_of = np.zeros(n_clusters, dtype=np.int64)
+def _stacked(rows: list[Array], n_cells: int) -> Array:
+    """Rows as one array, also when there are none. (n_rows, n_cells)."""
+    return np.array(rows, dtype=np.float64).reshape(len(rows), n_cells)
+
+
+def _coded(values: pd.Series) -> tuple[IntArray, tuple[str, ...]]:
+    """The code of each unit's value, and the values in ascending order."""
+    code, known = pd.factorize(values, sort=True)
+    return np.asarray(code, dtype=np.int64), tuple(str(value) for value in known)
+
+
+def _refuse_torn(arm: IntArray, cluster: IntArray) -> None:
+    arm_of = np.zeros(int(cluster.max()) + 1, dtype=np.int64)
     arm_of[cluster] = arm
     if (arm_of[cluster] != arm).any():
         raise DataError(
@@ -217,9 +279,18 @@ def _totals(
             code="CLUSTER_TWO_ARMS",
             column="cluster",
         )
+
+
+def _totals(
+    readings: Mapping[str, Array], code: IntArray, part: IntArray
+) -> tuple[dict[str, Array], IntArray]:
+    """Totals and size of each part (a cluster, or what of it is in one group), and its code."""
+    n_parts = int(part.max()) + 1
+    of_part = np.zeros(n_parts, dtype=np.int64)
+    of_part[part] = code
     totals = {
-        name: np.bincount(cluster, weights=values, minlength=n_clusters).astype(np.float64)
+        name: np.bincount(part, weights=values, minlength=n_parts).astype(np.float64)
         for name, values in readings.items()
     }
-    totals[N_UNITS] = np.bincount(cluster, minlength=n_clusters).astype(np.float64)
-    return totals, arm_of
+    totals[N_UNITS] = np.bincount(part, minlength=n_parts).astype(np.float64)
+    return totals, of_part

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from uplift.amendments import Amendment
 from uplift.analysis.decision import BETWEEN_LOOKS, Decision, words_of
 from uplift.analysis.delivery import Delivery
-from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
+from uplift.analysis.effects import GUARDRAIL, JUDGED, NO_INFORMATION, WITHHELD, EffectRow
 from uplift.analysis.funnel import Funnel
 from uplift.analysis.looks import Look
 from uplift.analysis.looks_ahead import LookAhead
@@ -94,6 +93,14 @@ class AnalysisReport(Result):
         codes = {reason.code for reason in self.decision.reasons}
         return self.valid and not self.provisional and BETWEEN_LOOKS not in codes
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values. Without a verdict no effect has one either: it reads "withheld"."""
+        found = super().to_dict()
+        rows = [*found["effects"], *((found["funnel"] or {}).get("rows", ()))]
+        for row in () if self.judged else rows:
+            row["verdict"] = WITHHELD if row["verdict"] in JUDGED else row["verdict"]
+        return found
+
     @property
     def barred(self) -> tuple[str, ...]:
         """Treatments with a guardrail that is not proven to hold; they are not sent."""
@@ -120,16 +127,14 @@ class AnalysisReport(Result):
         """Relative effect and its standard error by metric, of the best arm.
 
         The best of several arms looks better than it is, so a prior made of it is a little too
-        hopeful. The error is half the interval's width over its normal quantile; metrics without
-        an interval are left out.
+        hopeful. The error is that of the estimate itself (delta method), not taken from an interval
+        that looks or few units make wider; metrics without one are left out.
         """
-        z = float(stats.norm.ppf(0.5 + self.confidence / 2))
-        found = {}
-        for row in self.effects:
-            low, high = row.relative_ci
-            if row.treatment == self.best_arm and np.isfinite(high - low):
-                found[row.metric] = (row.relative_effect, (high - low) / (2 * z))
-        return found
+        return {
+            row.metric: (row.relative_effect, row.relative_std_error)
+            for row in self.effects
+            if row.treatment == self.best_arm and np.isfinite(row.relative_std_error)
+        }
 
     def to_html(self, path: str | Path | None = None, *, language: str = "en") -> str:
         """The page for people who decide: no network, no script; written when `path` is given.
@@ -165,7 +170,7 @@ class AnalysisReport(Result):
 
     def _lines(self, row: EffectRow) -> Iterator[tuple[Any, ...]]:
         """A row, and beneath it the same without the weight of one dominating unit."""
-        verdict = row.verdict if self.judged else "withheld"
+        verdict = row.verdict if self.judged or row.verdict not in JUDGED else WITHHELD
         yield _line(row.metric, row, row.estimate, row.p_adjusted, verdict)
         if row.winsorised is not None:
             name = f"{row.metric}, largest unit cut to {format_value(row.cap, 'number')}"

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from uplift.assignment_plan import ContactCap
 from uplift.errors import MAX_ROWS_SHOWN, DataError
 from uplift.event_times import in_utc, times_in_zone
-from uplift.experiment import ContactCap, Experiment
+from uplift.experiment import Experiment
 from uplift.frames import UNIT, read_frame, rows_by_id
 from uplift.schedule import Window
 

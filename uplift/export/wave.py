@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from uplift.arms import Arm
 from uplift.errors import DataError, DefinitionError, StateError
-from uplift.experiment import CONTROL, Arm, Experiment
+from uplift.experiment import CONTROL, Experiment
 from uplift.export.suppression import ALL_CHANNELS, refused
 from uplift.frames import UNIT, read_frame, require_exportable, rows_by_id
 from uplift.trial import checked_assignment

@@ -72,6 +72,7 @@ def interaction(
             treatment_mean=together.effect,
             relative_effect=crossed.effect / base if base > 0 else float("nan"),
             relative_ci=(float("nan"), float("nan")),
+            relative_std_error=float("nan"),
         ),
     )
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from uplift.errors import DataError, DefinitionError
 from uplift.inference.moments import Moments
+from uplift.inference.student import t_quantile, t_tail
 from uplift.table import Column, Result, Table
 
 Array = npt.NDArray[np.float64]
@@ -29,6 +29,9 @@ class Estimate(Result):
     df               degrees of freedom of the t distribution used
     relative_effect  effect / |control_mean|; nan when the control mean is 0
     relative_ci      (lower, upper) of it; (nan, nan) when the control mean may be 0
+    relative_std_error  of the relative effect, by the delta method; nan when the control mean is
+                     within 3 standard errors of 0. Unlike an interval's width it knows nothing of
+                     confidence, looks or the t distribution
     """
 
     effect: float
@@ -40,6 +43,7 @@ class Estimate(Result):
     treatment_mean: float
     relative_effect: float
     relative_ci: tuple[float, float]
+    relative_std_error: float
     n_control: float
     n_treatment: float
 
@@ -119,6 +123,9 @@ def contrast(
     relative_ci    on the scale of log(treatment / control) and back, so it never falls below -1;
                    by Fieller's theorem when a mean is not positive or the control mean is within
                    3 standard errors of 0
+    relative_std_error  ratio x error of log(treatment / control), written so that it also holds
+                   for means that are not positive:
+                   |(1, -treatment / control) . (treatment, control)| / |control|
 
     shared_df  degrees of freedom behind the noise that the arms share
 
@@ -134,9 +141,9 @@ def contrast(
     std_error = float(np.sqrt(variance))
     ci, p_value = (float("nan"), float("nan")), float("nan")
     if std_error > 0:
-        half = float(stats.t.ppf(0.5 + confidence / 2, df)) * std_error
+        half = t_quantile(0.5 + confidence / 2, df) * std_error
         ci = (effect - half, effect + half)
-        p_value = float(2 * stats.t.sf(abs(effect) / std_error, df))
+        p_value = 2 * t_tail(abs(effect) / std_error, df)
     base = abs(control.value)
     return Estimate(
         effect=effect,
@@ -148,6 +155,7 @@ def contrast(
         treatment_mean=treatment.value,
         relative_effect=effect / base if base > 0 else float("nan"),
         relative_ci=_relative_ci(treatment, control, confidence, shared_df),
+        relative_std_error=_relative_std_error(treatment, control),
         n_control=control.n_units,
         n_treatment=treatment.n_units,
     )
@@ -156,7 +164,7 @@ def contrast(
 def shifted(estimate: Estimate, amount: float) -> Estimate:
     """The estimate when every treated unit has an exactly known amount more (e.g. a cost less).
 
-    Its uncertainty stays; the relative interval is not kept (nan).
+    Its uncertainty stays; relative interval and error are not kept (nan).
     """
     effect = estimate.effect + amount
     low, high = estimate.ci
@@ -166,10 +174,25 @@ def shifted(estimate: Estimate, amount: float) -> Estimate:
         estimate,
         effect=effect,
         ci=(low + amount, high + amount),
-        p_value=float(2 * stats.t.sf(t, estimate.df)),
+        p_value=2 * t_tail(t, estimate.df),
         treatment_mean=estimate.treatment_mean + amount,
         relative_effect=effect / base if base > 0 else float("nan"),
         relative_ci=(float("nan"), float("nan")),
+        relative_std_error=float("nan"),
+    )
+
+
+def widened(estimate: Estimate, factor: float) -> Estimate:
+    """The estimate with intervals whose ends are `factor` times as far from the effect.
+
+    The relative one on the scale of log(treatment / control), where it is above -1.
+    """
+    low, high = estimate.ci
+    effect = estimate.effect
+    return replace(
+        estimate,
+        ci=(effect + factor * (low - effect), effect + factor * (high - effect)),
+        relative_ci=_widened_ratio(estimate, factor),
     )
 
 
@@ -183,6 +206,15 @@ def require_two(count: float, column: str) -> None:
             column=column,
             count=int(count),
         )
+
+
+def _widened_ratio(estimate: Estimate, factor: float) -> tuple[float, float]:
+    centre, (low, high) = estimate.relative_effect, estimate.relative_ci
+    if not (centre > -1 and low > -1):
+        return centre + factor * (low - centre), centre + factor * (high - centre)
+    middle, *ends = np.log1p([centre, low, high])
+    first, last = (float(np.expm1(middle + factor * (end - middle))) for end in ends)
+    return first, last
 
 
 def _combined(
@@ -202,17 +234,30 @@ def _combined(
     return variance, 1 / sum((part / variance) ** 2 / df for part, df in parts)
 
 
+def _relative_std_error(treatment: ArmMean, control: ArmMean) -> float:
+    """Error of (treatment - control) / |control| to first order."""
+    base = abs(control.value)
+    if not base > LOG_RATIO_STD_ERRORS * _own_error(control):
+        return float("nan")
+    ratio = treatment.value / control.value
+    variance, _ = _combined(treatment, control, 1 / base, ratio / base, np.inf)
+    return float(np.sqrt(variance)) if variance > 0 else float("nan")
+
+
+def _own_error(arm: ArmMean) -> float:
+    return float(np.sqrt(arm.variance + arm.shared @ arm.shared))
+
+
 def _relative_ci(
     treatment: ArmMean, control: ArmMean, confidence: float, shared_df: float
 ) -> tuple[float, float]:
     top, base = treatment.value, control.value
-    own = float(np.sqrt(control.variance + control.shared @ control.shared))
-    if top <= 0 or base <= 0 or base < LOG_RATIO_STD_ERRORS * own:
+    if top <= 0 or base <= 0 or base < LOG_RATIO_STD_ERRORS * _own_error(control):
         return _fieller(treatment, control, confidence, shared_df)
     variance, df = _combined(treatment, control, 1 / top, 1 / base, shared_df)
     if variance == 0:
         return float("nan"), float("nan")
-    half = float(stats.t.ppf(0.5 + confidence / 2, df)) * float(np.sqrt(variance))
+    half = t_quantile(0.5 + confidence / 2, df) * float(np.sqrt(variance))
     ratio = top / base
     return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
 
@@ -224,7 +269,7 @@ def _fieller(
     variance, df = _combined(treatment, control, 1.0, 1.0, shared_df)
     if variance == 0:
         return float("nan"), float("nan")
-    t_squared = float(stats.t.ppf(0.5 + confidence / 2, df)) ** 2
+    t_squared = t_quantile(0.5 + confidence / 2, df) ** 2
     a = control.value**2 - t_squared * (control.variance + control.shared @ control.shared)
     b = treatment.value * control.value - t_squared * (treatment.shared @ control.shared)
     c = treatment.value**2 - t_squared * (treatment.variance + treatment.shared @ treatment.shared)

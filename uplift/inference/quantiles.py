@@ -212,6 +212,7 @@ def quantile_difference(
             treatment_mean=treatment.value,
             relative_effect=nan,
             relative_ci=(nan, nan),
+            relative_std_error=nan,
             n_control=control.n_values,
             n_treatment=treatment.n_values,
         )

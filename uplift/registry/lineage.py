@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from uplift.errors import DefinitionError, StateError
-from uplift.experiment import Experiment, PlannedMetric, Prior
+from uplift.experiment import Experiment
+from uplift.metric_plan import PlannedMetric, Prior
 from uplift.metrics import MetricCatalogue
 from uplift.registry.contents import find_row
 from uplift.registry.states import position

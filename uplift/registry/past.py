@@ -293,17 +293,8 @@ def _arm(row: Mapping[str, Any]) -> ArmEffect | None:
 
 
 def _relative(estimate: Mapping[str, Any]) -> tuple[float, float]:
-    """Relative effect and its error; nan where there is no interval.
-
-    The interval's factor (t, looks) is the same on both scales, so it cancels:
-
-        error of the relative effect = std_error * width of the relative interval / width of the ci
-    """
-    low, high = estimate["relative_ci"]
-    bottom, top = estimate["ci"]
-    if None in (low, high, bottom, top) or not top > bottom:
+    """Relative effect and its error, as the analysis wrote them; nan where it has no error."""
+    effect, error = estimate["relative_effect"], estimate["relative_std_error"]
+    if effect is None or not (error or 0) > 0:
         return float("nan"), float("nan")
-    return (
-        float(estimate["relative_effect"]),
-        float(estimate["std_error"] * (high - low) / (top - bottom)),
-    )
+    return float(effect), float(error)

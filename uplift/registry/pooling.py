@@ -9,10 +9,11 @@ import numpy as np
 from scipy import stats
 
 from uplift.errors import DataError
-from uplift.experiment import Experiment, Prior
+from uplift.experiment import Experiment
 from uplift.frames import read_frame
 from uplift.inference.meta_analysis import MetaAnalysis, meta_analysis
 from uplift.inference.shrinkage import Shrunken, bias_aware_multiplier
+from uplift.metric_plan import Prior
 from uplift.registry.past import PastEffects, effects_among, past_readings, primary_metrics
 from uplift.registry.registry import Registry
 from uplift.table import Column, Result, Table, format_value

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from uplift.assignment_plan import ContactCap
 from uplift.audience import may_meet
 from uplift.checks import Check
-from uplift.experiment import ContactCap, Experiment
+from uplift.experiment import Experiment
 
 
 @dataclass(frozen=True)

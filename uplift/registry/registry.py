@@ -5,48 +5,41 @@ recorded as an amendment, which every later report shows.
 """
 
 import getpass
-import hashlib
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping
 
 from uplift.amendments import Amendment
-from uplift.checks import Check
 from uplift.errors import DefinitionError, StateError
 from uplift.experiment import Experiment
-from uplift.frames import UNIT, read_frame
-from uplift.metrics import Metric
-from uplift.registry.artefacts import Artefact, artefact_of, artefacts_of, require_unchanged
-from uplift.registry.backup import Backup, backup
-from uplift.registry.calendar import Calendar, calendar_of
-from uplift.registry.catalogue import keep_metrics, require_same_metrics, sealed_metrics
+from uplift.registry.artefacts import Artefact, artefact_of, artefacts_of
+from uplift.registry.catalogue import keep_metrics, require_same_metrics
 from uplift.registry.contents import insert_rows, put_row, update_row
-from uplift.registry.database import FILE, Database
 from uplift.registry.failing import fail_point
+from uplift.registry.guards import (
+    design_digest,
+    require_same_decision,
+    require_same_files,
+    same_is_known,
+)
 from uplift.registry.lineage import require_parent
-from uplift.registry.overlap import LIVE_STATES, Overlaps, overlaps_among, require_no_conflict
+from uplift.registry.overlap import LIVE_STATES, require_no_conflict
+from uplift.registry.reader import RegistryReader
 from uplift.registry.refusals import repeated
 from uplift.registry.rows import (
-    Entries,
     Entry,
-    amendments_in,
-    artefacts_in,
     as_entry,
-    definition_of,
     definitions_in,
     entry_of,
     find_row,
-    row_of,
 )
 from uplift.registry.sealing import require_complete, require_reachable
 from uplift.registry.states import position, require_decision, require_next
 from uplift.registry.tables import amendments, artefacts, experiments
-from uplift.registry.trail import AuditRow, Change, History, append, read_trail
-from uplift.registry.verification import verify
-from uplift.strict_json import parse_json
+from uplift.registry.trail import AuditRow, Change, append
 
 Paths = Mapping[str, str | Path]
 Payload = Mapping[str, Any]
@@ -56,29 +49,13 @@ OWN_ACTIONS = frozenset(
 )
 
 
-def utc_now() -> datetime:
-    """The time, for the trail's `at`; order never depends on it."""
-    return datetime.now(UTC)
-
-
-class Registry:
+class Registry(RegistryReader):
     """The experiments below a folder, and the database `registry.db` in it.
 
     root      folder with one folder per experiment
     database  another SQLite file, `sqlite:///path` or `postgresql://user@host/database`
     clock     gives the time written into the trail
     """
-
-    def __init__(
-        self,
-        root: str | Path = "experiments",
-        *,
-        database: str | Path | None = None,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        self.root = Path(root)
-        self._database = Database(self.root / FILE if database is None else database)
-        self._clock = clock
 
     @repeated
     def add(self, experiment: Experiment, *, who: str | None = None, why: str = "") -> Entry:
@@ -110,7 +87,7 @@ class Registry:
         DESIGN_MISSING, DESIGN_OTHER.
         """
         self.require_addable(experiment)  # before the design, which is then another one too
-        payload: dict[str, Any] = {"design_sha256": _design_digest(experiment, design)}
+        payload: dict[str, Any] = {"design_sha256": design_digest(experiment, design)}
         with self._database.write("seal") as connection:
             entry = self._put(connection, experiment, who=who, why=why)
             if entry.state == "draft":
@@ -147,7 +124,7 @@ class Registry:
         with self._database.write("advance") as connection:
             entry = entry_of(connection, experiment_id)
             if position(to) <= position(entry.state):
-                _require_same_files(connection, experiment_id, to, files)
+                require_same_files(connection, experiment_id, to, files)
                 return entry
             if to in OWN_METHOD:
                 raise StateError(
@@ -180,7 +157,7 @@ class Registry:
         with self._database.write("decide") as connection:
             entry = entry_of(connection, experiment_id)
             if position(entry.state) >= position("decided"):
-                _require_same_decision(connection, experiment_id, action)
+                require_same_decision(connection, experiment_id, action)
                 return entry
             self._move(connection, entry, "decided", "decide", found, who=who, why=words)
             return entry_of(connection, experiment_id)
@@ -245,124 +222,13 @@ class Registry:
         file = artefact_of(self.root, name, path)
         with self._database.write("record") as connection:
             entry = entry_of(connection, experiment_id)
-            if _same_is_known(connection, experiment_id, file):
+            if same_is_known(connection, experiment_id, file):
                 return file.sha256
             payload = {"artefacts": {file.name: file.sha256}, "path": file.path}
             self._append(connection, entry, "record", payload, who=who, why=why)
             fail_point("record:half")
             self._store(connection, experiment_id, file, fixed_by=entry.state if fixed else "")
             return file.sha256
-
-    def require_replaceable(self, experiment_id: str, name: str, sha256: str) -> None:
-        """Refuse bytes that would replace a file which a transition fixed with other ones.
-
-        To be asked before the file is written. Errors: ARTEFACT_FROZEN.
-        """
-        key = (artefacts.c.experiment == experiment_id) & (artefacts.c.name == name)
-        with self._database.read() as connection:
-            row = connection.execute(select(artefacts).where(key)).mappings().one_or_none()
-        if row is not None and row["fixed_by"] and row["sha256"] != sha256:
-            raise _frozen(experiment_id, name, row["fixed_by"])
-
-    def artefact(self, experiment_id: str, name: str) -> Path:
-        """Path of a recorded file, when its bytes are still those recorded.
-
-        Errors: ARTEFACT_UNKNOWN, ARTEFACT_MISSING, FILE_CHECKSUM.
-        """
-        with self._database.read() as connection:
-            entry_of(connection, experiment_id)
-            known = {file.name: file for file in artefacts_in(connection, experiment_id)}
-        if name not in known:
-            raise StateError(
-                f"{experiment_id} has no artefact {name!r} (recorded: "
-                f"{', '.join(known) or 'none'}). Run the step that writes it.",
-                code="ARTEFACT_UNKNOWN",
-            )
-        return require_unchanged(self.root, known[name])
-
-    def artefacts(self, experiment_id: str, *, prefix: str) -> dict[str, Path]:
-        """Paths of the recorded files and folders whose names begin so, by name, in order.
-
-        Errors: EXPERIMENT_UNKNOWN, ARTEFACT_MISSING, FILE_CHECKSUM.
-        """
-        with self._database.read() as connection:
-            entry_of(connection, experiment_id)
-            known = artefacts_in(connection, experiment_id)
-        found = (file for file in known if file.name.startswith(prefix))
-        return {file.name: require_unchanged(self.root, file) for file in found}
-
-    def entry(self, experiment_id: str) -> Entry:
-        """One experiment. Errors: EXPERIMENT_UNKNOWN."""
-        with self._database.read() as connection:
-            return entry_of(connection, experiment_id)
-
-    def state(self, experiment_id: str) -> str:
-        """The state of one experiment. Errors: EXPERIMENT_UNKNOWN."""
-        return self.entry(experiment_id).state
-
-    def definition(self, experiment_id: str) -> Experiment:
-        """The definition as it was registered. Errors: EXPERIMENT_UNKNOWN."""
-        with self._database.read() as connection:
-            return definition_of(row_of(connection, experiment_id))
-
-    def experiments(self) -> Entries:
-        """Every experiment with its state."""
-        with self._database.read() as connection:
-            found = connection.execute(select(experiments).order_by(experiments.c.id)).mappings()
-            return Entries(tuple(as_entry(row) for row in found))
-
-    def overlaps(self, *, count_units: bool = False) -> Overlaps:
-        """Which sealed and undecided experiments run at the same time, and how they relate.
-
-        count_units  also how many units are assigned in both, from the assignments' files
-        """
-        with self._database.read() as connection:
-            found = definitions_in(connection)
-            live = [one for one, state in found if state in LIVE_STATES]
-            recorded = {one.id: artefacts_in(connection, one.id) for one in live}
-        overlaps = overlaps_among(live)
-        if not count_units:
-            return overlaps
-        files = {
-            name: require_unchanged(self.root, file)
-            for name, artefacts in recorded.items()
-            for file in artefacts
-            if file.name == "assign"
-        }
-        units = {name: read_frame(path, what="assignment")[UNIT] for name, path in files.items()}
-        return overlaps.counted(units)
-
-    def calendar(self, *, first: date | None = None, last: date | None = None) -> Calendar:
-        """Every wave of every experiment that is watched between two days."""
-        with self._database.read() as connection:
-            return calendar_of(definitions_in(connection), first=first, last=last)
-
-    def history(self, experiment_id: str | None = None) -> History:
-        """The trail of one experiment, or of all."""
-        with self._database.read() as connection:
-            return History(read_trail(connection, experiment_id))
-
-    def metrics(self) -> tuple[Metric, ...]:
-        """Every metric that a sealed experiment uses, by key."""
-        with self._database.read() as connection:
-            return sealed_metrics(connection)
-
-    def amendments(self, experiment_id: str) -> tuple[Amendment, ...]:
-        """Deviations from the sealed definition, oldest first."""
-        with self._database.read() as connection:
-            return amendments_in(connection, experiment_id)
-
-    def verify(self) -> tuple[Check, ...]:
-        """Compute everything again: the chain, states, definitions, and every file's digest."""
-        with self._database.read() as connection:
-            return verify(connection, self.root)
-
-    def backup(self, path: str | Path) -> Backup:
-        """Copy the database, while others use it, into one SQLite file that can be restored.
-
-        Errors: BACKUP_EXISTS, REGISTRY_EMPTY, BACKUP_DAMAGED.
-        """
-        return backup(self._database, Path(path))
 
     def migrate(self) -> int:
         """Bring the schema up to date, as the first writer does; gives the version before."""
@@ -467,73 +333,6 @@ def _require_addable(connection: Connection, experiment: Experiment) -> RowMappi
     require_parent(connection, experiment)
     require_same_metrics(connection, experiment.all_metrics)
     return row
-
-
-def _same_is_known(connection: Connection, experiment_id: str, file: Artefact) -> bool:
-    """Whether this very file is recorded; refuses another one in place of a fixed one."""
-    key = (artefacts.c.experiment == experiment_id) & (artefacts.c.name == file.name)
-    row = connection.execute(select(artefacts).where(key)).mappings().one_or_none()
-    if row is None:
-        return False
-    if (row["path"], row["sha256"]) == (file.path, file.sha256):
-        return True
-    if row["fixed_by"]:
-        raise _frozen(experiment_id, file.name, row["fixed_by"])
-    return False
-
-
-def _require_same_files(
-    connection: Connection, experiment_id: str, to: str, files: tuple[Artefact, ...]
-) -> None:
-    """A state that was reached before may be asked for again, with the same files only."""
-    rows = read_trail(connection, experiment_id)
-    reached = [row for row in rows if row.to_state == to != row.from_state]
-    known = reached[0].payload.get("artefacts", {}) if reached else {}
-    for file in files:
-        if known.get(file.name) != file.sha256:
-            raise _frozen(experiment_id, file.name, to)
-
-
-def _frozen(experiment_id: str, name: str, state: str) -> StateError:
-    return StateError(
-        f"{experiment_id} became {state} with another {name!r}. Restore that file; what was "
-        "assigned, collected or read once is not replaced.",
-        code="ARTEFACT_FROZEN",
-    )
-
-
-def _require_same_decision(connection: Connection, experiment_id: str, action: str) -> None:
-    rows = read_trail(connection, experiment_id)
-    taken = next(row.payload["decision"] for row in rows if row.action == "decide")
-    if taken != action:
-        raise StateError(
-            f"{experiment_id} is decided: {taken}. Amend it, or plan a new experiment.",
-            code="ALREADY_DECIDED",
-        )
-
-
-def _design_digest(experiment: Experiment, design: Any) -> str:
-    """SHA-256 of the design, which must be one of this very definition."""
-    to_json = getattr(design, "to_json", None)
-    if to_json is None:
-        raise DefinitionError(
-            f"{experiment.id} is sealed with what it promises to answer, got "
-            f"{type(design).__name__}. Give the result of design().",
-            code="DESIGN_MISSING",
-        )
-    written = str(to_json())
-    if getattr(design, "digest", _digest_in(written)) != experiment.digest:
-        raise StateError(
-            f"{experiment.id}: the design was made for another definition. Design it again.",
-            code="DESIGN_OTHER",
-        )
-    return hashlib.sha256(written.encode()).hexdigest()
-
-
-def _digest_in(written: str) -> str | None:
-    """The definition a design names, where only its text is at hand."""
-    promised = parse_json(written, name="design").content
-    return promised.get("digest") if isinstance(promised, dict) else None
 
 
 def _user() -> str:

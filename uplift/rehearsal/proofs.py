@@ -1,89 +1,83 @@
-"""When a replay's tests are proven: by the bounds of the planned looks, alone and as a family."""
+"""What a replay proves at each look: the rule of the analysis, with p-values that are quick."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import numpy as np
-import numpy.typing as npt
+from scipy import stats
 
-from uplift.analysis.looks import LookRule
-from uplift.inference.planned_looks import PlannedLooks, family_at_looks, shares_of_error
-from uplift.rehearsal.script import Script
-
-Array = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
+from uplift.analysis.columns import GROSS
+from uplift.analysis.effects import GUARDRAIL, EffectRow
+from uplift.analysis.looks import LookRule, look_rule
+from uplift.analysis.money import Money
+from uplift.experiment import Experiment
+from uplift.inference.planned_looks import shares_of_error
 
 ROUNDING = 1e-9  # so that a p-value at an error stays below it whatever it is multiplied with
 
 
 @dataclass(frozen=True)
-class LastLook(LookRule):
-    """The rule of the last planned look, with p-values that are right where they decide.
+class QuickRule(LookRule):
+    """The analysis' rule of one look, with p-values that are right where they decide.
 
     Those of `LookRule` are searched for, which takes too long a thousand times. Here a p-value is
     the smallest error that a rank of the family may use and whose bound is reached, else 1; it is
     at most such an error exactly when the searched one is.
 
-    reached  by error, the plain p-value that reaches its bound at this look
+    reached  by error, the plain p-value that reaches its bound at this look, smallest error first
+    bounds   by error, the bounds that intervals are read at; searched once for all replays
     """
 
     reached: tuple[tuple[float, float], ...] = ()
+    bounds: Mapping[float, float] = field(default_factory=dict)
 
-    def p_value(self, p_value: float, *, test: str) -> float:
+    def bound(self, alpha: float) -> float:
+        """What |z| of a two-sided test with the error alpha must reach at this look."""
+        return self.bounds[alpha] if alpha in self.bounds else super().bound(alpha)
+
+    def p_value(self, p_value: float, *, test: str, gain: bool = True) -> float:
         """One of the errors, or 1."""
         if np.isnan(p_value):
             return p_value
         reached = (error for error, level in self.reached if p_value <= level)
-        return min(reached, default=1.0) * (1 - ROUNDING)
+        return min(next(reached, 1.0) * (1 - ROUNDING), self.before.get((test, gain), 1.0))
 
 
-def last_look(script: Script) -> LookRule:
-    """The rule of the final reading; looks before it only take their part of the error."""
-    looks = script.looks
-    if script.peek or (len(looks.fractions) == 1 and looks.monitoring != "always_valid"):
-        return LookRule()
-    reader = script.read_as
-    errors = script.alpha * shares_of_error(len(reader.treatments), reader.analysis.correction)
-    levels = [float(looks.levels(error)[-1]) for error in errors]
-    return LastLook(
-        fractions=looks.fractions,
-        monitoring=looks.monitoring,
-        spending=looks.spending,
-        alpha=script.alpha,
-        reached=tuple(zip(errors.tolist(), levels, strict=True)),
-    )
+def rule_at(experiment: Experiment, day: int) -> LookRule:
+    """The analysis' rule of a planned look, the looks before it being those of the plan."""
+    schedule = experiment.schedule
+    moment = schedule.launch_at + timedelta(days=day)
+    as_of = None if moment >= schedule.closes_at else moment
+    return look_rule(experiment, as_of=as_of, n_mature=0, planned_units=None, earlier=None)
 
 
-def alone_at(script: Script, p_values: list[Array]) -> IntArray:
-    """The look at which each test would be proven if it were the only one; -1 for never."""
-    levels = np.array(_levels(script, script.alpha))[:, None]
-    proven = np.stack(p_values) <= levels
-    return np.where(proven.any(axis=0), proven.argmax(axis=0), -1)
+def quick(experiment: Experiment, rule: LookRule) -> LookRule:
+    """The same rule with quick p-values; a plain one as it is."""
+    if rule.plain:
+        return rule
+    analysis = experiment.analysis
+    alpha, n_treatments = 1 - analysis.confidence, len(experiment.treatments)
+    tested = [
+        planned
+        for role, planned in experiment.metrics.with_roles()
+        if role != GUARDRAIL and not planned.metric.delivery
+    ]
+    errors = {alpha}
+    for n_tests in (len(tested) * n_treatments, n_treatments):  # of the metrics, and of the money
+        errors |= set((alpha * shares_of_error(n_tests, analysis.correction)).tolist())
+    of_intervals = {alpha, 1 - (2 * analysis.confidence - 1)}  # two-sided, and of guardrails
+    bounds = {error: rule.bound(error) for error in errors | of_intervals}
+    reached = [(error, float(2 * stats.norm.sf(bounds[error]))) for error in sorted(errors)]
+    return QuickRule(**vars(rule), reached=tuple(reached), bounds=bounds)
 
 
-def family_at(script: Script, p_values: list[Array]) -> list[int]:
-    """The look at which the family's correction first calls each test proven; -1 for never."""
-    method = script.read_as.analysis.correction
-    if script.peek:
-        first = [-1] * len(p_values[0])
-        for look, p in enumerate(p_values):
-            found = family_at_looks([p], PlannedLooks(), alpha=script.alpha, method=method)
-            for i in np.flatnonzero(np.array(found) == 0):
-                first[i] = look if first[i] < 0 else first[i]
-        return first
-    whole = [np.full(len(p_values[0]), np.nan) for _ in range(_n_looks(script))]
-    for place, p in zip(script.places, p_values, strict=True):
-        whole[place] = p
-    return family_at_looks(whole, script.looks, alpha=script.alpha, method=method)
-
-
-def _levels(script: Script, alpha: float) -> list[float]:
-    """What a single test's p-value must get down to at each look that is replayed."""
-    if script.peek:
-        return [alpha] * len(script.places)
-    levels = script.looks.levels(alpha)
-    return [float(levels[place]) for place in script.places]
-
-
-def _n_looks(script: Script) -> int:
-    return len(script.looks.levels(script.alpha))
+def proven_before(
+    known: Mapping[tuple[str, bool], float], rows: Sequence[EffectRow], money: Money
+) -> dict[tuple[str, bool], float]:
+    """By test and whether it is a gain: the smallest p-value until this look, for those after it."""
+    found = {(f"{row.metric} by {row.treatment}", row.effect > 0): row.p_value for row in rows}
+    found |= {
+        (f"{GROSS} by {row.arm}", row.profit.effect > 0): row.profit.p_value for row in money.rows
+    }
+    return dict(known) | {key: float(np.fmin(p, known.get(key, 1.0))) for key, p in found.items()}

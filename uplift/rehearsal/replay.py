@@ -1,5 +1,6 @@
 """One replay: the sealed draw with other lots, and the sealed reading of what history has."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,11 +8,14 @@ import numpy.typing as npt
 
 from uplift.analysis.decision import decide
 from uplift.analysis.effects import GUARDRAIL, EffectRow, effect_checks, effect_rows
-from uplift.analysis.money import money_of
+from uplift.analysis.money import Money, money_of
 from uplift.analysis.readings import Readings
+from uplift.analysis.robustness import robustness_checks
+from uplift.analysis.segments import segment_checks
+from uplift.experiment import Experiment
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.rehearsal.planting import Effect, plant
-from uplift.rehearsal.proofs import alone_at, family_at, last_look
+from uplift.rehearsal.proofs import proven_before
 from uplift.rehearsal.script import Script, arms_of
 
 IntArray = npt.NDArray[np.int64]
@@ -38,53 +42,71 @@ class Replay:
     action: str
 
 
+@dataclass(frozen=True, eq=False)
+class LookTaken:
+    """What the analysis finds at one look of a replay."""
+
+    readings: Readings
+    rows: tuple[EffectRow, ...]
+    money: Money
+
+
 def replay(script: Script, number: int, effect: Effect | None = None) -> Replay:
     """Draw, plant and read once."""
-    arm = arms_of(script, number)
-    experiment = script.read_as
-    change = None
-    if effect is not None:
-        rng = np.random.default_rng([script.seed, number])
-        final = script.readings[-1].outcomes
-        change = plant(effect, experiment, final, arm != 0, rng)
-    looks = []
-    for prepared in script.readings:
-        table = None if change is None else change.of(prepared.outcomes)
-        looks.append(prepared.read(arm, table))
-    rows = [effect_rows(experiment, readings) for readings in looks]
-    return _found(script, rows, _action(script, looks[-1], rows[-1]))
-
-
-def _action(script: Script, readings: Readings, rows: tuple[EffectRow, ...]) -> str:
-    """The decision at the last look, by what that look leaves of the error."""
-    experiment, rule = script.read_as, last_look(script)
-    if not rule.plain:
-        readings = replace(readings, rule=rule)
-        rows = effect_rows(experiment, readings)
-    checks = (
-        check_sample_ratio(readings.randomised, shares=experiment.shares),
-        *effect_checks(rows),
-    )
-    money = money_of(experiment, readings)
-    return decide(rows, money, checks, open_until=None).action
-
-
-def _found(script: Script, rows: list[tuple[EffectRow, ...]], action: str) -> Replay:
-    tests = [[row for row in at_look if row.tested] for at_look in rows]
-    p_values = [np.array([row.p_value for row in at_look]) for at_look in tests]
+    looks = list(looks_taken(script, number, effect))
+    tests = [[row for row in look.rows if row.tested] for look in looks]
+    alpha = script.alpha
+    alone = _first([[row.p_value <= alpha for row in rows] for rows in tests])
+    family = _first([[row.proven for row in rows] for rows in tests])
     gains = np.array(
-        [[(row.effect > 0) == (row.direction == "up") for row in at_look] for at_look in tests]
+        [[(row.effect > 0) == (row.direction == "up") for row in rows] for rows in tests]
     )
-    alone, family = alone_at(script, p_values), np.array(family_at(script, p_values))
-    holds = np.array([row.proven for row in rows[-1] if row.role == GUARDRAIL], dtype=np.bool_)
+    guards = [row.proven for row in looks[-1].rows if row.role == GUARDRAIL]
     return Replay(
         alone=alone >= 0,
         upside=_gained(alone, gains),
         family=family >= 0,
         better=_gained(family, gains),
-        holds=holds,
-        action=action,
+        holds=np.array(guards, dtype=np.bool_),
+        action=_action(script.read_as, looks[-1]),
     )
+
+
+def looks_taken(script: Script, number: int, effect: Effect | None = None) -> Iterator[LookTaken]:
+    """Every look of one replay, in turn."""
+    arm = arms_of(script, number)
+    experiment, change = script.read_as, None
+    if effect is not None:
+        rng = np.random.default_rng([script.seed, number])
+        final = script.readings[-1].outcomes
+        change = plant(effect, experiment, final, arm != 0, rng)
+    before: dict[tuple[str, bool], float] = {}
+    for prepared, rule in zip(script.readings, script.rules, strict=True):
+        table = None if change is None else change.of(prepared.outcomes)
+        held = rule if script.peek else replace(rule, before=before)
+        readings = replace(prepared.read(arm, table), rule=held)
+        rows, money = effect_rows(experiment, readings), money_of(experiment, readings)
+        before = proven_before(before, rows, money)
+        yield LookTaken(readings, rows, money)
+
+
+def _action(experiment: Experiment, look: LookTaken) -> str:
+    """The decision at the last look, by the checks that an assignment of ours can fail."""
+    readings = look.readings
+    checks = (
+        check_sample_ratio(readings.randomised, shares=experiment.shares),
+        *readings.checks,
+        *robustness_checks(experiment, readings, ()),
+        *segment_checks(experiment, readings),
+        *effect_checks(look.rows),
+    )
+    return decide(look.rows, look.money, checks, open_until=None).action
+
+
+def _first(proven: list[list[bool]]) -> IntArray:
+    """The look that first proves each test; -1 for never. Returns (n_tests,)."""
+    at_look = np.array(proven, dtype=np.bool_)
+    return np.where(at_look.any(axis=0), at_look.argmax(axis=0), -1)
 
 
 def _gained(proven_at: IntArray, gains: BoolArray) -> BoolArray:

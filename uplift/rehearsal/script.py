@@ -4,14 +4,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from uplift.analysis.cells import STRATUM, groups_of
+from uplift.analysis.looks import LookRule
 from uplift.analysis.prepared import Prepared
-from uplift.assignment.draws import draw_list
+from uplift.assignment.draws import draw_list, strata_of
 from uplift.assignment.hashing import draw_salt
 from uplift.experiment import Experiment
+from uplift.frames import UNIT
 from uplift.inference.planned_looks import PlannedLooks
 from uplift.looks import look_days, planned_looks
+from uplift.rehearsal.proofs import quick, rule_at
 from uplift.rehearsal.stage import Stage
+from uplift.trial import features_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -22,6 +28,7 @@ class Script:
 
     experiment  whose draw is replayed
     readings    what is read, by look: the interim looks that history can show, and the last one
+    rules       of those looks, how each uses the error
     places      of those looks among the planned ones, from 0
     peek        every look uses the whole error, which no plan allows
     """
@@ -29,6 +36,7 @@ class Script:
     experiment: Experiment
     stage: Stage = field(repr=False)
     readings: tuple[Prepared, ...] = field(repr=False)
+    rules: tuple[LookRule, ...] = field(repr=False)
     places: tuple[int, ...]
     peek: bool
     seed: int
@@ -59,34 +67,30 @@ def script_of(
 ) -> Script:
     """Line up what every replay shares."""
     reader = read_as or experiment
-    cluster = stage.member if reader.cluster is not None else None
-    stratum = _strata(reader, stage)
     days = look_days(reader)
     tables = [*((day, stage.by_day[day]) for day in days[:-1] if day in stage.by_day)]
     tables.append((days[-1], stage.outcomes))
+    groups = _groups(experiment, reader, stage)
     readings = tuple(
-        Prepared.of(reader, table, stage.customers, cluster=cluster, stratum=stratum)
+        Prepared.of(reader, table, stage.customers, cluster=stage.member, groups=groups)
         for _, table in tables
     )
+    plain = LookRule()
+    rules = tuple(plain if peek else quick(reader, rule_at(reader, day)) for day, _ in tables)
     places = tuple(days.index(day) for day, _ in tables)
-    return Script(experiment, stage, readings, places, peek, seed)
+    return Script(experiment, stage, readings, rules, places, peek, seed)
 
 
-def _strata(reader: Experiment, stage: Stage) -> IntArray | None:
-    """The strata by which the analysis weighs: of the draw, and those that the plan adds."""
-    parts = []
-    if reader.assignment.method == "stratified":
-        drawn = stage.facts.strata.groupby(
-            list(stage.facts.strata.columns), sort=False, dropna=False
-        )
-        of_id = drawn.ngroup().to_numpy()
-        parts.append(of_id if reader.cluster is not None else of_id[stage.member])
-    if reader.analysis.strata and reader.cluster is None:
-        added = stage.history.groupby(list(reader.analysis.strata), sort=False, dropna=False)
-        parts.append(added.ngroup().to_numpy())
-    if not parts:
-        return None
-    return np.unique(np.stack(parts), axis=1, return_inverse=True)[1].astype(np.int64)
+def _groups(experiment: Experiment, reader: Experiment, stage: Stage) -> dict[str, pd.Series]:
+    """The stratum of each unit, and its segments where history has them."""
+    features = features_of(stage.history[UNIT], stage.history)
+    known = tuple(name for name in reader.analysis.segments if name in features.columns)
+    plan = reader.analysis.model_copy(update={"segments": known})
+    drawn = pd.DataFrame(index=range(stage.n_units))
+    if experiment.assignment.method == "stratified":
+        strata = strata_of(stage.facts.strata, experiment.assignment.strata)
+        drawn[STRATUM] = strata.of_each.take(stage.member)
+    return groups_of(reader.model_copy(update={"analysis": plan}), drawn, features)
 
 
 def replayed(experiment: Experiment, *, seed: int, number: int) -> Experiment:

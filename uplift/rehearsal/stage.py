@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from uplift.analysis.columns import planned_covariates
 from uplift.assignment.assign import to_draw
 from uplift.assignment.draws import Facts
 from uplift.assignment.order import distinct_customers
@@ -17,10 +18,9 @@ from uplift.errors import DataError, DefinitionError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.looks import look_days
-from uplift.metrics import Metric
 from uplift.outcome_rows import as_numbers, refuse_not_finite
 from uplift.rehearsal.resampled import resampled
-from uplift.sizing.history import previous_window
+from uplift.sizing.history import WINDOW_BEFORE, previous_window
 
 IntArray = npt.NDArray[np.int64]
 FEWEST = 30  # units; with fewer nothing is rehearsed
@@ -163,22 +163,34 @@ def _interim(
 def _covariates(
     experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
 ) -> pd.DataFrame:
-    columns: dict[str, Any] = {}
-    for metric in experiment.all_metrics:
-        name = metric.covariate
-        if name is None or name not in table.columns or name in columns:
-            continue
-        before = _before(metric, table, sources)
-        if before is not None:
-            columns[name] = before
-    return pd.DataFrame({UNIT: table[UNIT], **columns})
+    """Every column by which the analysis adjusts, as it was before the outcomes that are read."""
+    known = {name: bool(pd.api.types.is_numeric_dtype(table[name].dtype)) for name in table.columns}
+    names = {
+        name: metric
+        for metric in experiment.all_metrics
+        for name in planned_covariates(experiment, metric, known)
+        if name in known
+    }
+    columns = {name: _before(experiment, name, table, sources) for name in names}
+    return pd.DataFrame(
+        {UNIT: table[UNIT], **{k: values for k, values in columns.items() if values is not None}}
+    )
 
 
-def _before(metric: Metric, table: pd.DataFrame, sources: Mapping[str, str]) -> Any:
-    """The covariate that goes with the outcome: the window before it, wherever that is."""
-    if sources.get(metric.column) != metric.covariate:
-        return table[metric.covariate]
-    return previous_window(str(metric.covariate), table)
+def _before(
+    experiment: Experiment, name: str, table: pd.DataFrame, sources: Mapping[str, str]
+) -> Any:
+    """A covariate of the time before the outcomes, wherever that is; None where it is not known.
+
+    What the draw balances is what it balances.
+    """
+    if name in experiment.assignment.balance:
+        return table[name]
+    owners = [m for m in experiment.all_metrics if m.covariate == name] or [experiment.primary]
+    moved = any(m.covariate is not None and sources.get(m.column) == m.covariate for m in owners)
+    if moved and (name in sources.values() or WINDOW_BEFORE.match(name)):
+        return previous_window(name, table)
+    return table[name]
 
 
 def _refuse_not_binary(
@@ -222,6 +234,13 @@ def _remarks(
             "REHEARSAL_ROWS",
             value=n_unknown,
             remedy="These eligible customers have no outcome in history and are left out.",
+        )
+    n_waves = len(experiment.schedule.windows)
+    if n_waves > 1:
+        yield warning(
+            "REHEARSAL_ONE_WAVE",
+            value=n_waves,
+            remedy="Waves are not rehearsed: everybody is drawn, and read, in the first one.",
         )
     left_out = [day for day in look_days(experiment)[:-1] if day not in by_day]
     if left_out:

@@ -12,13 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.errors import DataError, DefinitionError
-from uplift.experiment import Experiment, PlannedMetric
+from uplift.experiment import Experiment
 from uplift.inference.clusters import ClusterHistory, cluster_history
 from uplift.inference.moments import Moments
 from uplift.inference.planning_variance import ratio_variance
 from uplift.inference.power import bernoulli_variance
 from uplift.inference.skewness import Shape
 from uplift.inference.two_part import TwoPart
+from uplift.metric_plan import PlannedMetric
 from uplift.metrics import Metric
 from uplift.sizing.history import (
     columns_of,

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from uplift.arms import Arm
 from uplift.errors import DefinitionError
-from uplift.experiment import Arm, Experiment, PlannedMetric
+from uplift.experiment import Experiment
 from uplift.inference.multiplicity import harmonic
 from uplift.inference.power import bernoulli_variance
 from uplift.inference.power_rules import error_per_test, power_per_test
 from uplift.inference.two_part import TwoPart
 from uplift.looks import look_days, planned_looks
+from uplift.metric_plan import PlannedMetric
 from uplift.sizing.answers import GUARDRAIL, Answer, HoldoutOption
 from uplift.sizing.baseline import Baseline
 from uplift.sizing.looks import Look, look_table

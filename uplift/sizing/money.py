@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from uplift.experiment import CONTROL, Arm, Experiment
+from uplift.arms import Arm
+from uplift.experiment import CONTROL, Experiment
 from uplift.sizing.baseline import Baseline
 
 

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from uplift.arms import Arm
 from uplift.errors import DefinitionError
-from uplift.experiment import Arm, Experiment
+from uplift.experiment import Experiment
 from uplift.progress import track
 from uplift.sizing.baseline import Baseline, planned_baseline
 from uplift.sizing.history import eligible_history, measured_values

@@ -20,8 +20,9 @@ from scipy import optimize
 
 from uplift.checks import Check, warning
 from uplift.errors import DefinitionError
-from uplift.experiment import Experiment, PlannedMetric
+from uplift.experiment import Experiment
 from uplift.inference.power import detectable_effect
+from uplift.metric_plan import PlannedMetric
 from uplift.sizing.baseline import Baseline, planned_baseline
 from uplift.sizing.comparison import one_test_confidence, wanted_power
 from uplift.sizing.control_size import ControlOption, ControlSize

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from uplift.errors import DefinitionError
-from uplift.experiment import PlannedMetric
 from uplift.inference.caps import choose_cap
+from uplift.metric_plan import PlannedMetric
 from uplift.metrics import Metric
 from uplift.sizing.baseline import Baseline, planned_baseline
 from uplift.sizing.comparison import Comparison
