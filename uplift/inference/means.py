@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from uplift.errors import DataError, DefinitionError
 from uplift.inference.moments import Moments
+from uplift.inference.student import t_quantile, t_tail
 from uplift.table import Column, Result, Table
 
 Array = npt.NDArray[np.float64]
@@ -141,9 +141,9 @@ def contrast(
     std_error = float(np.sqrt(variance))
     ci, p_value = (float("nan"), float("nan")), float("nan")
     if std_error > 0:
-        half = float(stats.t.ppf(0.5 + confidence / 2, df)) * std_error
+        half = t_quantile(0.5 + confidence / 2, df) * std_error
         ci = (effect - half, effect + half)
-        p_value = float(2 * stats.t.sf(abs(effect) / std_error, df))
+        p_value = 2 * t_tail(abs(effect) / std_error, df)
     base = abs(control.value)
     return Estimate(
         effect=effect,
@@ -174,7 +174,7 @@ def shifted(estimate: Estimate, amount: float) -> Estimate:
         estimate,
         effect=effect,
         ci=(low + amount, high + amount),
-        p_value=float(2 * stats.t.sf(t, estimate.df)),
+        p_value=2 * t_tail(t, estimate.df),
         treatment_mean=estimate.treatment_mean + amount,
         relative_effect=effect / base if base > 0 else float("nan"),
         relative_ci=(float("nan"), float("nan")),
@@ -258,7 +258,7 @@ def _relative_ci(
     variance, df = _combined(treatment, control, 1 / top, 1 / base, shared_df)
     if variance == 0:
         return float("nan"), float("nan")
-    half = float(stats.t.ppf(0.5 + confidence / 2, df)) * float(np.sqrt(variance))
+    half = t_quantile(0.5 + confidence / 2, df) * float(np.sqrt(variance))
     ratio = top / base
     return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
 
@@ -270,7 +270,7 @@ def _fieller(
     variance, df = _combined(treatment, control, 1.0, 1.0, shared_df)
     if variance == 0:
         return float("nan"), float("nan")
-    t_squared = float(stats.t.ppf(0.5 + confidence / 2, df)) ** 2
+    t_squared = t_quantile(0.5 + confidence / 2, df) ** 2
     a = control.value**2 - t_squared * (control.variance + control.shared @ control.shared)
     b = treatment.value * control.value - t_squared * (treatment.shared @ control.shared)
     c = treatment.value**2 - t_squared * (treatment.variance + treatment.shared @ treatment.shared)

@@ -154,11 +154,12 @@ def _covariates(
     experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
 ) -> pd.DataFrame:
     """Every column by which the analysis adjusts, as it was before the outcomes that are read."""
+    known = {name: bool(pd.api.types.is_numeric_dtype(table[name].dtype)) for name in table.columns}
     names = {
         name: metric
         for metric in experiment.all_metrics
-        for name in planned_covariates(experiment, metric, table)
-        if name in table.columns
+        for name in planned_covariates(experiment, metric, known)
+        if name in known
     }
     columns = {name: _before(experiment, name, table, sources) for name in names}
     return pd.DataFrame(
