@@ -197,11 +197,16 @@ assignment: {contact_caps: [{max_contacts: 9, window_days: 30}]}
 """
 
 
-def two_waves(inputs, project) -> Words:
-    """A campaign whose first wave is assigned; gives what the second one is told."""
+def with_waves(definition: str) -> str:
+    """The definition with a second wave, and a cap on contacts."""
     old = "schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 7}\n"
     new = "schedule:\n  starts_at: 2017-07-03T08:00:00\n  timezone: Europe/Paris\n"
-    inputs.definition = inputs.definition.replace(old, f"{new}  response_days: 7{WAVES}")
+    return definition.replace(old, f"{new}  response_days: 7{WAVES}")
+
+
+def two_waves(inputs, project) -> Words:
+    """A campaign whose first wave is assigned; gives what the second one is told."""
+    inputs.definition = with_waves(inputs.definition)
     write_definition(inputs, project)
     customers = customers_file(inputs, project)
     contacts = parquet(inputs.contacts, project / "contacts.parquet")

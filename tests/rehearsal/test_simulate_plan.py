@@ -8,6 +8,7 @@ from uplift.analysis.effects import effect_rows
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import experiment_from
 from uplift.looks import look_days
+from uplift.rehearsal.planting import usual_path
 from uplift.rehearsal.proofs import rule_at
 from uplift.rehearsal.script import arms_of, script_of
 from uplift.rehearsal.simulate import simulate_plan
@@ -191,7 +192,18 @@ def test_a_rehearsal_shows_itself(history):
     found = simulate_plan(plan_of(), history, n_replays=30, effect=0.5, n_jobs=1)
     assert "false alarms alone" in found.table().text()
     assert "every treated customer spends +50.0%" in found.words()
+    assert "wanted 80.0 %" in found.words()  # the plan promises that of effects from 10 % on
+    small = simulate_plan(plan_of(), history, n_replays=2, effect=0.05, n_jobs=1)
+    assert "wanted" not in small.words()
     assert set(found.metrics()) >= {"placebo_any_proven", "replay_power_spend_v1_email"}
+
+
+def test_spend_that_most_do_not_have_rises_by_more_buyers_as_the_design_counts(history):
+    seldom = history.assign(spend=history["spend"] * (history["baskets"] > 3))
+    assert usual_path(plan_of(), seldom) == "buyers"
+    assert usual_path(plan_of(), history) == "baskets"
+    found = simulate_plan(plan_of(), seldom, n_replays=2, effect=0.1, n_jobs=1)
+    assert "buyers among the treated" in found.words()
 
 
 @pytest.mark.slow

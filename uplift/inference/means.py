@@ -240,8 +240,9 @@ def _relative_std_error(treatment: ArmMean, control: ArmMean) -> float:
     if not base > LOG_RATIO_STD_ERRORS * _own_error(control):
         return float("nan")
     ratio = treatment.value / control.value
-    variance, _ = _combined(treatment, control, 1 / base, ratio / base, np.inf)
-    return float(np.sqrt(variance)) if variance > 0 else float("nan")
+    apart = treatment.shared - ratio * control.shared
+    variance = treatment.variance + ratio**2 * control.variance + float(apart @ apart)
+    return float(np.sqrt(variance)) / base if variance > 0 else float("nan")
 
 
 def _own_error(arm: ArmMean) -> float:

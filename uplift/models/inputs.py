@@ -1,5 +1,6 @@
 """What a learner is given, checked once: outcome, treatment, propensities, weights, leaks."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,49 @@ LEAK_CORRELATION = 0.999  # a feature this close to the outcome was measured wit
 MIN_ARM_FOR_LEAKS = 30  # below it a feature separates arms by chance
 UNITS_PER_LEVEL = 50  # levels are averaged over at least so many units when leaks are looked for
 MAX_UNITS_LOOKED_AT = 200_000  # a leak shows in any large part of the data
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """What a learner learns from, checked.
+
+    encoded  (n_units, n_features)
+    outcome  (n_units,)
+    """
+
+    encoder: Encoder
+    encoded: Array
+    design: Design
+    outcome: Array
+
+    def taken(self, order: IntArray) -> "Input":
+        """The same units in another order."""
+        design = self.design
+        moved = Design(
+            arm=design.arm[order],
+            propensity=design.propensity[order],
+            weight=None if design.weight is None else design.weight[order],
+            cluster=None if design.cluster is None else design.cluster[order],
+        )
+        return replace(self, encoded=self.encoded[order], design=moved, outcome=self.outcome[order])
+
+
+def checked_input(
+    X: Any, y: Any, treatment: Any, *, propensity: Any, sample_weight: Any, cluster: Any
+) -> Input:
+    """Everything `EffectModel.fit` is given; see there for what it may be, and what is refused."""
+    encoder = Encoder.fit(X)
+    encoded = encoder.encode(X)
+    outcome = checked_outcome(y, n_units=len(encoded))
+    design = checked_design(
+        treatment,
+        n_units=len(encoded),
+        propensity=propensity,
+        sample_weight=sample_weight,
+        cluster=cluster,
+    )
+    refuse_leaks(encoder, encoded, design, {"outcome": outcome})
+    return Input(encoder, encoded, design, outcome)
 
 
 def checked_outcome(y: Any, *, n_units: int) -> Array:

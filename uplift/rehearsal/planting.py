@@ -19,6 +19,7 @@ import pandas as pd
 
 from uplift.errors import DefinitionError
 from uplift.experiment import Experiment
+from uplift.sizing.baseline import TWO_PART_ZEROS
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -72,9 +73,14 @@ class Change:
         return pd.DataFrame(changed)
 
 
-def usual_path(experiment: Experiment) -> Path:
-    """`buyers` where a proportion decides, else `baskets`."""
-    return "buyers" if experiment.primary.kind == "proportion" else "baskets"
+def usual_path(experiment: Experiment, outcomes: pd.DataFrame) -> Path:
+    """`buyers` where a proportion decides, or a mean that is 0 for most customers; else `baskets`.
+
+    So the design counts too: its power and that of the replays are of the same effect.
+    """
+    metric = experiment.primary
+    mostly_zero = (outcomes[metric.column] == 0).mean() >= TWO_PART_ZEROS
+    return "buyers" if metric.kind == "proportion" or mostly_zero else "baskets"
 
 
 def plant(

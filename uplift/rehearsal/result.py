@@ -84,6 +84,7 @@ class Rehearsal(Result):
     placebo      replays in which nothing was sent
     power        replays with a planted effect; None when none was asked for
     planted      how it was planted
+    wanted       power that the plan promises of the primary metric, where it was planted; else None
     """
 
     experiment: str
@@ -97,6 +98,7 @@ class Rehearsal(Result):
     placebo: Rates
     power: Rates | None
     planted: str
+    wanted: float | None
     checks: tuple[Check, ...]
 
     def table(self) -> Table:
@@ -149,9 +151,14 @@ class Rehearsal(Result):
             yield f"Where {self.planted}:"
             for test in self.power.tests:
                 if test.known:
+                    low, high = (format_value(end, "share") for end in test.better.ci)
+                    wanted = ""
+                    if test.role == "primary" and self.wanted is not None:
+                        wanted = f", wanted {format_value(self.wanted, 'share')}"
                     yield (
                         f"{test.metric}, {test.treatment} is proven better in "
-                        f"{format_value(test.better.value, 'share')} of {self.n_replays:,} replays."
+                        f"{format_value(test.better.value, 'share')} of {self.n_replays:,} replays "
+                        f"(95 % interval {low} to {high}{wanted})."
                     )
             yield f"An arm is scaled in {format_value(self.power.scaled.value, 'share')}."
 

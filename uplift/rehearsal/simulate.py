@@ -45,7 +45,8 @@ def simulate_plan(
                when not given
     effect     share by which a planted effect raises the outcome per customer, e.g. 0.05: as many
                replays more, with the same draws
-    path       `baskets` or `buyers` (see `planting`); buyers where a proportion decides
+    path       `baskets` or `buyers` (see `planting`); when not given as the design counts: buyers
+               where a proportion decides, or spend that is 0 for most customers
     n_jobs     processes; when not given all cores, if that is worth starting them. Changes the time
                only, never a number
     read_as    another definition to read the same draws by, e.g. without the clusters: what a wrong
@@ -62,8 +63,10 @@ def simulate_plan(
             f"and {seed}. Usual: 1000, 2 and 0.",
             code="REPLAYS_INVALID",
         )
-    planted = None if effect is None else Effect(effect, path or usual_path(experiment))
     stage = stage_of(experiment, history, n_units=n_units, seed=seed)
+    planted = None
+    if effect is not None:
+        planted = Effect(effect, path or usual_path(experiment, stage.outcomes))
     script = script_of(experiment, stage, read_as=read_as, peek=peek, seed=seed)
     placebo, judged = _placebo(script, n_replays, n_jobs)
     power = None
@@ -83,6 +86,7 @@ def simulate_plan(
         placebo=placebo,
         power=power,
         planted="" if planted is None else planted.words(),
+        wanted=_wanted(experiment, planted),
         checks=(
             *placebo_checks(judged),
             *stage.checks,
@@ -107,6 +111,14 @@ def _placebo(
         label = "placebo replays, to be sure"
         found = judge(replays + play(script, more, n_jobs=n_jobs, label=label))
     return found
+
+
+def _wanted(experiment: Experiment, planted: Effect | None) -> float | None:
+    """The power that the plan promises of the planted effect, if it promises any."""
+    sought = experiment.metrics.primary.minimum_effect
+    if planted is None or sought is None or abs(planted.relative) < sought * (1 - 1e-9):
+        return None
+    return experiment.analysis.power
 
 
 def _nominal(script: Script) -> float:
