@@ -260,7 +260,8 @@ def _relative_ci(
         return float("nan"), float("nan")
     half = t_quantile(0.5 + confidence / 2, df) * float(np.sqrt(variance))
     ratio = top / base
-    return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
+    with np.errstate(over="ignore"):  # of two units hardly anything is known: up to infinity
+        return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
 
 
 def _fieller(
