@@ -21,7 +21,7 @@ from uplift.models.forest_errors import Uncertainty
 from uplift.models.forest_mean import expected_outcome, mean_model_from
 from uplift.models.forest_order import order_of_rows
 from uplift.models.forest_plan import Growth, grow_trees
-from uplift.models.forest_rows import Rows, Scales, balancing_weights, pack_rows
+from uplift.models.forest_rows import Rows, Scales, balancing_weights, pack_rows, require_summable
 from uplift.models.forest_trees import HonestTrees
 from uplift.models.inputs import checked_input
 from uplift.models.learners import EffectModel
@@ -223,6 +223,7 @@ class CausalForest(EffectModel):
 
     def _learn(self, sample: Sample) -> None:
         growth = self._growth()
+        require_summable(sample.outcome[sample.rows])
         expected = expected_outcome(sample, n_folds=self.n_folds, seed=self.seed)
         self.mean_ = expected.model if self.mean_as_feature else None
         weight = balancing_weights(sample.design, sample.rows)
