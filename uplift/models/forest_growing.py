@@ -4,16 +4,17 @@ Depth first. A node counts the codes of its rows for the features it tries, one 
 feature, and its rows are then parted in place with their order kept.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 from numpy import uint64
 
-from uplift.models.forest_draws import GOLDEN, NODES, mix, rows_of, stream
+from uplift.models.forest_draws import GOLDEN, NODES, digest_of_sources, mix, rows_of, stream
 from uplift.models.forest_rows import Rows, Scales
 from uplift.models.forest_splits import WORDS, Found, Plan, best_split, weight_of
+from uplift.models.forest_trees import Grown
 
 LEAF = -1
 
@@ -50,8 +51,18 @@ class Nodes(NamedTuple):
     depth: npt.NDArray[np.int32]
 
 
-@njit(nogil=True, cache=True)
-def grow_tree(tree: int, rows: Rows, scales: Scales, plan: Plan):  # type: ignore[no-untyped-def]
+def _kept_on_disk(sources: int) -> Any:
+    """`grow_tree`, compiled once per digest of the sources; see `digest_of_sources`."""
+
+    @njit(nogil=True, cache=True)
+    def grow_tree(tree, rows, scales, plan):  # type: ignore[no-untyped-def]
+        return _grow_tree(tree, rows, scales, plan), sources
+
+    return grow_tree
+
+
+@njit(nogil=True)
+def _grow_tree(tree: int, rows: Rows, scales: Scales, plan: Plan):  # type: ignore[no-untyped-def]
     """Feature, child and left codes of every node, and (n_leaves, n_arms, 2) leaf shares.
 
     A leaf's shares are each arm's weight and weighted residual over the leaf's weight, so every
@@ -67,13 +78,13 @@ def grow_tree(tree: int, rows: Rows, scales: Scales, plan: Plan):  # type: ignor
     return feature, child, nodes.goes_left[:n_nodes].copy(), shares
 
 
-@njit(cache=True)
-def goes_left(words: npt.NDArray[np.uint64], code: int) -> int:
+@njit(nogil=True)
+def goes_left(words, code):  # type: ignore[no-untyped-def]
     """1 when a code is among those that go left, else 0."""
     return np.int64((words[code >> 6] >> uint64(code & 63)) & uint64(1))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _part_of(rows, chosen):  # type: ignore[no-untyped-def]
     n, n_features = len(chosen), rows.codes.shape[1]
     codes, arm = np.empty((n, n_features), np.uint8), np.empty(n, np.uint8)
@@ -85,7 +96,7 @@ def _part_of(rows, chosen):  # type: ignore[no-untyped-def]
     return Part(codes, arm, packed, order, np.empty(n, np.int32))
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _new_nodes(part, plan):  # type: ignore[no-untyped-def]
     """Room for as many nodes as depth and leaf weight allow, with the root in it."""
     total = np.zeros(plan.n_arms, np.int64)
@@ -109,7 +120,7 @@ def _new_nodes(part, plan):  # type: ignore[no-untyped-def]
     return nodes
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _grow(part, nodes, state, plan):  # type: ignore[no-untyped-def]
     """Split nodes until none can be; gives how many there are."""
     room, n_nodes, waiting = len(nodes.feature), 1, 1
@@ -125,7 +136,7 @@ def _grow(part, nodes, state, plan):  # type: ignore[no-untyped-def]
             continue
         _draw_features(tried, state + uint64(node) * GOLDEN, plan.n_tried)
         _count(cells, tried, part, nodes.begin[node], nodes.end[node])
-        gain, feature = best_split(cells, tried, nodes.total[node], found, plan)
+        _, feature = best_split(cells, tried, nodes.total[node], found, plan)
         if feature < 0:
             continue
         _divide(node, feature, n_nodes, part, nodes, found)
@@ -135,7 +146,7 @@ def _grow(part, nodes, state, plan):  # type: ignore[no-untyped-def]
     return n_nodes
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _draw_features(tried, state, n_tried):  # type: ignore[no-untyped-def]
     """Put a random choice of features first, begun from the natural order."""
     n_features = len(tried)
@@ -147,7 +158,7 @@ def _draw_features(tried, state, n_tried):  # type: ignore[no-untyped-def]
         tried[q], tried[other] = tried[other], tried[q]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _count(cells, tried, part, begin, end):  # type: ignore[no-untyped-def]
     """Packed sums per tried feature, arm and code."""
     n_tried, n_arms, width = cells.shape
@@ -164,7 +175,7 @@ def _count(cells, tried, part, begin, end):  # type: ignore[no-untyped-def]
             place += per_feature
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _divide(node, feature, left, part, nodes, found):  # type: ignore[no-untyped-def]
     """Make the two children of a node and part its rows between them."""
     nodes.feature[node], nodes.child[node] = feature, left
@@ -185,7 +196,7 @@ def _divide(node, feature, left, part, nodes, found):  # type: ignore[no-untyped
     nodes.total[left + 1] = nodes.total[node] - found.left
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _number_leaves(nodes, n_nodes):  # type: ignore[no-untyped-def]
     n_leaves = 0
     for node in range(n_nodes):
@@ -195,7 +206,7 @@ def _number_leaves(nodes, n_nodes):  # type: ignore[no-untyped-def]
     return n_leaves
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _leaf_shares(rows, filling, nodes, n_leaves, scales, n_arms):  # type: ignore[no-untyped-def]
     weight = np.zeros((n_leaves, n_arms), np.int64)
     residual = np.zeros((n_leaves, n_arms), np.int64)
@@ -216,3 +227,12 @@ def _leaf_shares(rows, filling, nodes, n_leaves, scales, n_arms):  # type: ignor
                 worth = residual[leaf, k] * scales.residual
                 shares[leaf, k, 1] = worth / (total * scales.weight)
     return shares
+
+
+_grow_kept = _kept_on_disk(digest_of_sources())
+
+
+def grow_tree(tree: int, rows: Rows, scales: Scales, plan: Plan) -> Grown:
+    """Grow one tree; see `_grow_tree` for what it gives."""
+    grown: Grown = _grow_kept(tree, rows, scales, plan)[0]
+    return grown

@@ -75,7 +75,7 @@ def quick(experiment: Experiment, rule: LookRule) -> LookRule:
 def proven_before(
     known: Mapping[tuple[str, bool], float], rows: Sequence[EffectRow], money: Money
 ) -> dict[tuple[str, bool], float]:
-    """By test and whether it is a gain: the smallest p-value until this look, for those after it."""
+    """By test and sign of its effect, the smallest p-value until this look, for those after it."""
     found = {(f"{row.metric} by {row.treatment}", row.effect > 0): row.p_value for row in rows}
     found |= {
         (f"{GROSS} by {row.arm}", row.profit.effect > 0): row.profit.p_value for row in money.rows

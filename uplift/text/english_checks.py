@@ -177,4 +177,9 @@ ENGLISH_CHECKS = {
         "the cap of {value:number} is of the metric's own window; the long term is read without "
         "it, so one customer may weigh much."
     ),
+    "check.REDEMPTION_UNKNOWN.name": "All costs counted",
+    "check.REDEMPTION_UNKNOWN.remedy": (
+        "redeemed vouchers cost something, but the plan names no outcome that counts them: the "
+        "profit leaves them out, so it is too high."
+    ),
 }

@@ -181,4 +181,9 @@ FRENCH_CHECKS = {
         "le plafond de {value:number} vaut pour la période de l’indicateur ; le long terme est lu "
         "sans lui, et un seul client peut peser lourd."
     ),
+    "check.REDEMPTION_UNKNOWN.name": "Tous les coûts comptés",
+    "check.REDEMPTION_UNKNOWN.remedy": (
+        "les bons utilisés coûtent quelque chose, mais le plan ne nomme aucun résultat qui les "
+        "compte : le profit les laisse de côté et il est donc trop élevé."
+    ),
 }
