@@ -168,7 +168,8 @@ CASES = (
         WARN,
         "SEGMENTS_MANY",
         ("analyse by segment",),
-        says="2,000",
+        says="SEGMENTS_MANY (2000)",
+        also=("SEGMENT_NOT_ESTIMABLE",),
     ),
     *(
         Case(
