@@ -19,7 +19,7 @@ from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.looks import look_days
 from uplift.rehearsal.resampled import resampled
-from uplift.sizing.history import WINDOW_BEFORE, previous_window
+from uplift.sizing.history import WINDOW_BEFORE, is_number, previous_window
 
 IntArray = npt.NDArray[np.int64]
 FEWEST = 30  # units; with fewer nothing is rehearsed
@@ -154,13 +154,14 @@ def _covariates(
     experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
 ) -> pd.DataFrame:
     """Every column by which the analysis adjusts, as it was before the outcomes that are read."""
-    names = {
-        name: metric
+    known = {name: is_number(table, name) for name in table.columns}
+    names = [
+        name
         for metric in experiment.all_metrics
-        for name in planned_covariates(experiment, metric, table)
-        if name in table.columns
-    }
-    columns = {name: _before(experiment, name, table, sources) for name in names}
+        for name in planned_covariates(experiment, metric, known)
+        if name in known
+    ]
+    columns = {name: _before(experiment, name, table, sources) for name in dict.fromkeys(names)}
     return pd.DataFrame(
         {UNIT: table[UNIT], **{k: values for k, values in columns.items() if values is not None}}
     )
