@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 
-.PHONY: demo test slow calibration bench lint notebooks lock clean help
+SPARK_VENV := .venv-spark
+SPARK_BIN := $(SPARK_VENV)/bin
+SPARK_STAMP := $(SPARK_VENV)/.stamp
+
+.PHONY: demo test slow spark calibration bench lint notebooks lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -24,6 +28,21 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Spark in an environment of its own: its archive is large, and only tests/spark needs it (and java).
+$(SPARK_STAMP): requirements-spark.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(SPARK_BIN)/python || $(PYTHON) -m venv $(SPARK_VENV)
+	@echo "installing the locked packages into $(SPARK_VENV) (once)"
+	@awk '/^uv==/ {take = 1} take {print} take && !/\\$$/ {exit}' requirements-spark.lock \
+	  > $(SPARK_VENV)/uv.lock
+	@{ $(SPARK_BIN)/python -m pip install --quiet --require-hashes -r $(SPARK_VENV)/uv.lock \
+	    && $(SPARK_BIN)/python -m uv pip install --quiet --require-hashes \
+	      -r requirements-spark.lock; } \
+	  || $(SPARK_BIN)/python -m pip install --quiet --require-hashes -r requirements-spark.lock
+	@$(SPARK_BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
 demo: $(STAMP) ## the whole road once, on real purchases (about a minute)
 	$(BIN)/uplift demo
 
@@ -32,6 +51,9 @@ test: $(STAMP) ## all fast tests
 
 slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
+
+spark: $(SPARK_STAMP) ## moments and assignment on a real Spark (needs java)
+	SPARK_REQUIRED=true $(SPARK_BIN)/python -m pytest -m "slow or not slow" tests/spark
 
 calibration: $(STAMP) ## does 95 % mean 95 %? every rate of the package, into docs/calibration.md
 	$(BIN)/python -m tests.calibration
@@ -48,11 +70,12 @@ lint: $(STAMP) ## format, lint and type checks
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-lock: $(STAMP) ## renew requirements.lock from pyproject.toml
+lock: $(STAMP) ## renew requirements.lock and requirements-spark.lock from pyproject.toml
 	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/python -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet --extra spark-tests --constraint requirements.lock pyproject.toml -o requirements-spark.lock
 
 clean: ## remove the environment and everything a run has written
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SPARK_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find experiments -mindepth 2 -type f ! -name experiment.yaml ! -name contact_policy.yaml -delete
 	find experiments -mindepth 2 -type d -empty -delete

@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-from importlib.util import find_spec
-from shutil import which
 
 import duckdb
 import numpy as np
@@ -125,17 +123,6 @@ def in_postgres(url, data, name="outcomes"):
         yield connection
 
 
-def spark_session():
-    if find_spec("pyspark") is None:
-        pytest.skip("the extra `spark` is not installed")
-    if which("java") is None:
-        pytest.skip("Spark needs java")
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
-    return builder.config("spark.sql.shuffle.partitions", "1").getOrCreate()
-
-
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "relation", "parquet", "csv"])
 def test_frames_and_files_give_the_numbers_of_a_plain_loop(kind, tmp_path):
     data = frame()
@@ -170,29 +157,6 @@ def test_postgresql_gives_the_numbers_of_a_plain_loop(address, postgres_url):
     assert_by_hand(found, data)
     assert 'FROM "' in found.sql
     assert "double precision" in found.sql
-
-
-@pytest.mark.parametrize("far", [False, True])
-def test_spark_gives_the_numbers_of_a_plain_loop(far):
-    session, data = spark_session(), with_a_far_cell(frame()) if far else frame()
-    columns = [c for c in data if c != "segment"]
-    rows = data.astype({"segment": object}).where(data.notna(), None)
-    values = [
-        tuple(None if v is pd.NA else v.item() if hasattr(v, "item") else v for v in row)
-        for row in rows[[*columns, "segment"]].itertuples(index=False)
-    ]
-    types = {"O": "string", "i": "bigint", "b": "boolean", "f": "double"}
-    schema = [f"`{c}` {types[getattr(data[c].dtype, 'kind', 'O')]}" for c in columns]
-    table = session.createDataFrame(values, ", ".join([*schema, "segment bigint"]))
-    try:
-        found = collected(table)
-        assert_by_hand(found, data)
-        assert ("spend" in found.reread) == far
-        with pytest.raises(DataError, match="missing in"):
-            aggregate(table, columns=["before"])
-        assert not session.catalog.listTables()
-    finally:
-        session.stop()
 
 
 def test_postgresql_reads_a_far_cell_again_and_can_join_by_hashing(postgres_url):

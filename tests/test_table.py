@@ -35,7 +35,7 @@ def test_numbers_are_written_as_the_language_writes_them():
     assert format_value(1234.5, "cents", "fr") == "1\u202f234,50"
     assert format_value(0.1234, "share", "fr") == "12,3\u00a0%"
     assert format_value(0.721, "signed_share") == "+72.1 %"
-    assert format_value((0.1, 1234.5), "interval", "fr") == "[+0,1000 ; +1\u202f234]"
+    assert format_value((0.1, 1234.5), "interval", "fr") == "[+0,1000\u00a0; +1\u202f234]"
     assert format_value((0.1, 0.25), "share_interval") == "[+10.0 %, +25.0 %]"
     assert format_value((None, None), "interval", "fr") == "non estimable"
     assert format_value(True, "plain", "fr") == "oui"

@@ -49,7 +49,7 @@ class Notation:
 
 NOTATIONS = {
     "en": Notation(".", ",", ", ", " %", "not estimable", "yes", "no"),
-    "fr": Notation(",", "\u202f", " ; ", "\u00a0%", "non estimable", "oui", "non"),
+    "fr": Notation(",", "\u202f", "\u00a0; ", "\u00a0%", "non estimable", "oui", "non"),
 }
 
 
@@ -206,7 +206,7 @@ def format_value(value: Any, kind: str, language: str = "en") -> str:
         return "–"
     if kind in _INTERVALS:
         low, high = value
-        if low is None or math.isnan(low):
+        if low is None or high is None or math.isnan(low):
             return notation.not_estimable
         bounds = (_written(bound, _INTERVALS[kind], notation) for bound in (low, high))
         return f"[{notation.between.join(bounds)}]"

@@ -186,7 +186,9 @@ def _edited(value, chance, *, any_byte):
     return ":new", raw.decode()
 
 
-@pytest.mark.parametrize(("version", "code"), [(0, "REGISTRY_UNREADABLE"), (SCHEMA_VERSION + 1, "SCHEMA_NEWER")])
+@pytest.mark.parametrize(
+    ("version", "code"), [(0, "REGISTRY_UNREADABLE"), (SCHEMA_VERSION + 1, "SCHEMA_NEWER")]
+)
 def test_an_older_program_refuses_a_newer_schema(sealed, place, experiment, version, code):
     place.tamper(f"update schema_version set version = {version}")
     for attempt in (

@@ -116,32 +116,58 @@ NAMES = ("whole", "second look", "withheld", "bare")
 # --- numbers -------------------------------------------------------------------------------------
 
 
+def untraced(page, plain, language):
+    """What on a page is not the value of the key it names, and numbers that name none."""
+    text, walk = text_of(language), walked(page)
+    return [
+        *(element for element in walk.keyed if not traced(element, plain, text)),
+        *(words for words in walk.loose if re.search(r"\d", words)),
+    ]
+
+
+def traced(element, plain, text):
+    try:
+        value = found(plain, element["data-key"])
+    except (KeyError, IndexError, TypeError):
+        return False
+    same = element["tag"] == "span" or json.loads(element["value"]) == value
+    return same and element["text"] == text.value(value, element["data-kind"])
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_number_on_the_page_is_a_key_of_the_json(reports, name, language):
     report = reports[name]
-    plain, text = json.loads(report.to_json()), text_of(language)
-    walk = walked(render_analysis(report, language=language))
-    assert len(walk.keyed) > 150
-    for element in walk.keyed:
-        value = found(plain, element["data-key"])
-        assert element["text"] == text.value(value, element["data-kind"]), element
-        assert element["tag"] == "span" or json.loads(element["value"]) == value
+    page = render_analysis(report, language=language)
+    assert len(walked(page).keyed) > 150
+    assert untraced(page, json.loads(report.to_json()), language) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+def element_of(page, key):
+    return re.search(
+        rf'<data value="([^"]*)" data-key="{re.escape(key)}"[^>]*>([^<]*)</data>', page
+    )
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_number_stands_outside_of_an_element_with_a_key(reports, name, language):
-    walk = walked(render_analysis(reports[name], language=language))
-    assert [text for text in walk.loose if re.search(r"\d", text)] == []
-
-
-def test_a_number_without_a_key_or_with_a_wrong_one_would_be_found(reports):
-    page = render_analysis(reports["whole"])
-    element = next(e for e in walked(page).keyed if e["data-kind"] == "cents")
-    assert found(json.loads(reports["whole"].to_json()), element["data-key"]) is not None
-    loose = page.replace("</h1>", " 12</h1>")
-    assert [text for text in walked(loose).loose if re.search(r"\d", text)]
+def test_one_number_that_is_not_the_key_it_names_is_found(reports, language):
+    report = reports["whole"]
+    plain, page = json.loads(report.to_json()), render_analysis(report, language=language)
+    assert untraced(page, plain, language) == []
+    one = element_of(page, "money.rows[0].total")
+    shown, key = one[2], 'data-key="money.rows[0].total"'
+    wrong = {
+        "another number is shown": page.replace(one[0], one[0].replace(f">{shown}<", ">655<")),
+        "another value is meant": page.replace(one[0], one[0].replace(one[1], "655.0")),
+        "another key is named": page.replace(one[0], one[0].replace("rows[0]", "rows[1]")),
+        "no key is named": page.replace(one[0], one[0].replace(f" {key}", "")),
+        "a key that is not there": page.replace(one[0], one[0].replace(".total", ".gain")),
+        "a number stands alone": page.replace("</h1>", " 12</h1>"),
+        "rounded otherwise": page.replace(one[0], one[0].replace(f">{shown}<", f">{shown},0<")),
+    }
+    for why, tampered in wrong.items():
+        assert tampered != page, why
+        assert untraced(tampered, plain, language) != [], why
 
 
 def test_the_json_in_the_page_is_that_of_the_report(reports):
@@ -228,20 +254,38 @@ def test_amendments_are_on_the_page(reports):
         assert part in page
 
 
+WORDS = ("term", "name", "currency", "unit", "checks")  # kinds whose values are words
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_page_is_in_one_language(reports, language):
+def test_a_page_is_in_one_language(reports, name, language):
     """No words of another language are on it, unless both say the same."""
-    walk = walked(render_analysis(reports["whole"], language=language))
-    told = [e["text"] for e in walk.keyed if e["data-kind"] in ("term", "name", "currency")]
+    walk = walked(render_analysis(reports[name], language=language))
+    told = [e["text"] for e in walk.keyed if e["data-kind"] in WORDS]
     text = " ".join(" ".join([*walk.loose, *told]).split())
-    others = [table for name, table in TABLES.items() if name != language]
-    mine = " ".join(TABLES[language].values())
-    for table in others:
-        for name, words in table.items():
-            plain = words.strip()
-            if "{" in words or len(plain) < 8 or plain in mine:
-                continue
-            assert plain not in text, (name, words)
+    mine = " ".join(" ".join(TABLES[language].values()).split())
+    for table in (table for other, table in TABLES.items() if other != language):
+        for key, words in table.items():
+            for piece in re.split(r"\{[^}]*\}", words):
+                plain = " ".join(piece.split()).strip(" .,;:()")
+                if len(plain) >= 8 and plain not in mine:
+                    assert plain not in text, (key, words)
+
+
+def test_a_failed_check_is_named_in_the_language_of_the_page(reports):
+    words, page = headline(reports["withheld"], "fr")
+    assert words == (
+        "Pas de verdict, contrôle en échec\u00a0: répartition des clients et répartition des "
+        "clients (region)."
+    )
+    assert (
+        "Répartition des clients (region)\u00a0: les versions"
+        in reports["withheld"].words_in("fr")[2]
+    )
+    block = page[page.index('id="decision"') : page.index("</section>")]
+    assert "sample" not in block
+    assert "9\u00a0août 2017 à 06:00 UTC" in page
 
 
 def test_equal_reports_give_equal_pages_and_the_digest_is_that_of_the_file(
@@ -282,6 +326,9 @@ def test_a_wrong_split_withholds_the_verdict_and_says_why(reports):
     assert 'class="tile"' not in page
     rows = re.findall(r"<td[^>]*>(?:<[^>]*>)*(better|worse|not proven)<", page)
     assert rows == []  # every row says that its verdict is withheld
+    plain = json.loads(report.to_json())
+    given = {row["verdict"] for row in (*plain["effects"], *plain["funnel"]["rows"])}
+    assert given == {"", "withheld", "only the treated"}  # so does every row of the JSON
     assert "les versions n’ont pas reçu les parts de clients prévues" in headline(report, "fr")[1]
 
 

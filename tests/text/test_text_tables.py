@@ -61,7 +61,17 @@ def test_no_verdict_is_vague(language):
 
 def test_french_marks_do_not_stand_alone_on_a_line():
     for template in TABLES["fr"].values():
-        assert not re.search(r" [:;?!%»]", template)
+        assert not re.search(r" [:;?!%»€]|« ", template)
+        assert not re.search(r" \{[^}]*:currency\}", template)  # an amount and its sign
+
+
+def test_french_has_typographic_apostrophes_and_no_english_marks():
+    for name, template in TABLES["fr"].items():
+        words = re.sub(r"\{[^}]*\}", "", template)
+        assert "'" not in words, name
+        assert '"' not in words, name
+        assert not re.search(r"\w[;?!]", words), name
+        assert not re.search(r"\d\.\d", words), name
 
 
 def test_a_sentence_is_filled_by_paths_and_written_as_the_language_writes():
@@ -72,17 +82,37 @@ def test_a_sentence_is_filled_by_paths_and_written_as_the_language_writes():
         "1,234 EUR from the 1,000 customers who were assigned it."
     )
     assert text_of("fr").plain("decision.scale", place) == (
-        "Généraliser email 2\u00a0: +0,5000 € par client (intervalle à 95\u00a0% [+0,2500 ; "
-        "+0,7500])\u00a0; 1\u202f234 € pour les 1\u202f000 clients auxquels cette version a été "
-        "attribuée."
+        "Généraliser email 2\u00a0: +0,5000\u00a0€ par client (intervalle à 95\u00a0% "
+        "[+0,2500\u00a0; +0,7500])\u00a0; 1\u202f234\u00a0€ pour les 1\u202f000 clients "
+        "auxquels cette version a été attribuée."
     )
 
 
 def test_times_and_dates_are_written_out():
     text = text_of("fr")
-    assert text.value("2017-07-31T12:00:00+00:00", "moment") == "2017-07-31 12:00 UTC"
-    assert text.value("2017-07-31T12:00:00+00:00", "long_date") == "31 juillet 2017"
-    assert text_of("en").value("2017-02-03", "long_date") == "3 February 2017"
+    moment = "2017-07-31T12:00:00+00:00"
+    assert text.value(moment, "moment") == "31\u00a0juillet 2017 à 12:00 UTC"
+    assert text.value(moment, "date") == text.value(moment, "long_date") == "31\u00a0juillet 2017"
+    assert text.value("2017-08-01", "date") == "1er\u00a0août 2017"
+    english = text_of("en")
+    assert english.value(moment, "moment") == "2017-07-31 12:00 UTC"
+    assert english.value("2017-08-09 06:00 UTC", "moment") == "2017-08-09 06:00 UTC"
+    assert english.value("2017-02-03", "date") == "2017-02-03"
+    assert english.value("2017-02-01", "long_date") == "1\u00a0February 2017"
+
+
+def test_failed_checks_are_listed_by_the_words_of_the_language():
+    failed = [{"name": "sample_ratio", "code": "SRM"}, {"name": "my_own", "code": "NEW"}]
+    assert text_of("en").value(failed, "checks") == "sample ratio and my own"
+    assert text_of("fr").value(failed, "checks") == "répartition des clients et my own"
+
+
+def test_units_are_words_that_follow_a_number():
+    assert text_of("fr").value("EUR", "unit") == "€"
+    assert text_of("fr").value("share", "unit") == "en part"
+    assert text_of("fr").value("EUR per customer", "unit") == "€ par client"
+    assert text_of("en").value("EUR per customer", "unit") == "EUR per customer"
+    assert text_of("en").value("visits_28d", "unit") == "visits_28d"
 
 
 def test_html_names_the_key_of_every_value_and_escapes_it():

@@ -25,9 +25,10 @@ def table_at(where: Any, name: str | None = None, schema: str | None = None) -> 
     """
     in_duckdb = type(where).__name__ == "DuckDBPyConnection"
     if name is None:
-        if in_duckdb or hasattr(where, "dialect") or hasattr(where, "cursor"):
+        is_url = str(where).startswith("postgres") and "://" in str(where)
+        if in_duckdb or is_url or hasattr(where, "dialect") or hasattr(where, "cursor"):
             raise DefinitionError(
-                "A connection holds many tables. Say which one is read: name='results'.",
+                "A database holds many tables. Say which one is read: name='results'.",
                 code="ARGUMENT_INVALID",
             )
         return where

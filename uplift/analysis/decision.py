@@ -14,7 +14,7 @@ from uplift.analysis.money import Money, MoneyRow
 from uplift.checks import Check, blocked_by
 from uplift.inference.means import Estimate
 from uplift.text.places import Place
-from uplift.text.texts import text_of
+from uplift.text.texts import Text, is_of_one, text_of
 
 Action = Literal["scale", "stop", "retest", "none"]
 BETWEEN_LOOKS = "between_looks"
@@ -53,14 +53,18 @@ class Decision:
 def words_of(reasons: Iterable[Reason], language: str = "en") -> tuple[str, ...]:
     """A sentence per reason. In English a remedy is that of the check, with all its details."""
     text = text_of(language)
-    return tuple(text.plain(_template(one, language), Place(one.values)) for one in reasons)
+    return tuple(
+        "".join(text.plain(name, Place(one.values)) for name in _templates(one, text))
+        for one in reasons
+    )
 
 
-def _template(reason: Reason, language: str) -> str:
-    named = f"check.{reason.values.get('code')}.remedy"
-    if reason.code == REMEDY and language != "en" and text_of(language).has(named):
-        return named
-    return f"decision.{reason.code}"
+def _templates(reason: Reason, text: Text) -> tuple[str, ...]:
+    named = f"check.{reason.values.get('code')}"
+    if reason.code != REMEDY or text.language == "en" or not text.has(f"{named}.remedy"):
+        return (f"decision.{reason.code}",)
+    of = ("check.of",) if is_of_one(reason.values["name"]) else ()
+    return (f"{named}.name", *of, "page.colon", f"{named}.remedy")
 
 
 def decide(
@@ -80,8 +84,8 @@ def decide(
     """
     blocked = blocked_by(checks)
     if blocked:
-        names = {"checks": [check.name for check in blocked]}
-        return _decided("none", Reason("withheld", names), *map(_remedy, blocked))
+        failed = [{"name": check.name, "code": check.code} for check in blocked]
+        return _decided("none", Reason("withheld", {"failed": failed}), *map(_remedy, blocked))
     if open_until is not None:
         until = Reason("window_open", {"until": open_until})
         return _decided("none", until, Reason("provisional", {}))

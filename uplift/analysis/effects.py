@@ -27,6 +27,8 @@ GUARDRAIL = "guardrail"
 ONLY_TREATED = "only the treated"
 NO_INFORMATION = "no information"
 PROVEN = ("better", "worse", "within margin")
+JUDGED = (*PROVEN, "not proven", "harm not excluded")  # verdicts that only the sealed rule gives
+WITHHELD = "withheld"  # in their place, where the report has no verdict
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from uplift.amendments import Amendment
 from uplift.analysis.decision import BETWEEN_LOOKS, Decision, words_of
 from uplift.analysis.delivery import Delivery
-from uplift.analysis.effects import GUARDRAIL, NO_INFORMATION, EffectRow
+from uplift.analysis.effects import GUARDRAIL, JUDGED, NO_INFORMATION, WITHHELD, EffectRow
 from uplift.analysis.funnel import Funnel
 from uplift.analysis.looks import Look
 from uplift.analysis.looks_ahead import LookAhead
@@ -93,6 +93,14 @@ class AnalysisReport(Result):
         codes = {reason.code for reason in self.decision.reasons}
         return self.valid and not self.provisional and BETWEEN_LOOKS not in codes
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values. Without a verdict no effect has one either: it reads "withheld"."""
+        found = super().to_dict()
+        rows = [*found["effects"], *((found["funnel"] or {}).get("rows", ()))]
+        for row in () if self.judged else rows:
+            row["verdict"] = WITHHELD if row["verdict"] in JUDGED else row["verdict"]
+        return found
+
     @property
     def barred(self) -> tuple[str, ...]:
         """Treatments with a guardrail that is not proven to hold; they are not sent."""
@@ -162,7 +170,7 @@ class AnalysisReport(Result):
 
     def _lines(self, row: EffectRow) -> Iterator[tuple[Any, ...]]:
         """A row, and beneath it the same without the weight of one dominating unit."""
-        verdict = row.verdict if self.judged else "withheld"
+        verdict = row.verdict if self.judged or row.verdict not in JUDGED else WITHHELD
         yield _line(row.metric, row, row.estimate, row.p_adjusted, verdict)
         if row.winsorised is not None:
             name = f"{row.metric}, largest unit cut to {format_value(row.cap, 'number')}"

@@ -9,7 +9,7 @@ every digit.
 |------------|--------------------------|----------------------------------------------------------|
 | duckdb     | DuckDB                   | nfc_normalize                                            |
 | postgresql | PostgreSQL 15            | normalize(…, NFC); the database's encoding must be UTF8  |
-| spark      | documented functions only | Spark has none: ids must be ASCII, or in NFC already    |
+| spark      | Spark 4 (`make spark`)   | Spark has none: ids must be ASCII, or in NFC already     |
 """
 
 from dataclasses import dataclass

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from uplift.errors import DataError, DefinitionError
 from uplift.inference.moments import Moments
+from uplift.inference.student import t_quantile, t_tail
 from uplift.table import Column, Result, Table
 
 Array = npt.NDArray[np.float64]
+LARGEST_LOG = 100.0  # half width of a log ratio; beyond, its ends are no numbers to look at
 LOG_RATIO_STD_ERRORS = 3.0  # a control mean nearer to 0 than this makes a log ratio unreliable
 
 
@@ -141,9 +142,9 @@ def contrast(
     std_error = float(np.sqrt(variance))
     ci, p_value = (float("nan"), float("nan")), float("nan")
     if std_error > 0:
-        half = float(stats.t.ppf(0.5 + confidence / 2, df)) * std_error
+        half = t_quantile(0.5 + confidence / 2, df) * std_error
         ci = (effect - half, effect + half)
-        p_value = float(2 * stats.t.sf(abs(effect) / std_error, df))
+        p_value = 2 * t_tail(abs(effect) / std_error, df)
     base = abs(control.value)
     return Estimate(
         effect=effect,
@@ -174,7 +175,7 @@ def shifted(estimate: Estimate, amount: float) -> Estimate:
         estimate,
         effect=effect,
         ci=(low + amount, high + amount),
-        p_value=float(2 * stats.t.sf(t, estimate.df)),
+        p_value=2 * t_tail(t, estimate.df),
         treatment_mean=estimate.treatment_mean + amount,
         relative_effect=effect / base if base > 0 else float("nan"),
         relative_ci=(float("nan"), float("nan")),
@@ -240,8 +241,9 @@ def _relative_std_error(treatment: ArmMean, control: ArmMean) -> float:
     if not base > LOG_RATIO_STD_ERRORS * _own_error(control):
         return float("nan")
     ratio = treatment.value / control.value
-    variance, _ = _combined(treatment, control, 1 / base, ratio / base, np.inf)
-    return float(np.sqrt(variance)) if variance > 0 else float("nan")
+    apart = treatment.shared - ratio * control.shared
+    variance = treatment.variance + ratio**2 * control.variance + float(apart @ apart)
+    return float(np.sqrt(variance)) / base if variance > 0 else float("nan")
 
 
 def _own_error(arm: ArmMean) -> float:
@@ -257,9 +259,12 @@ def _relative_ci(
     variance, df = _combined(treatment, control, 1 / top, 1 / base, shared_df)
     if variance == 0:
         return float("nan"), float("nan")
-    half = float(stats.t.ppf(0.5 + confidence / 2, df)) * float(np.sqrt(variance))
+    half = t_quantile(0.5 + confidence / 2, df) * float(np.sqrt(variance))
+    if half > LARGEST_LOG:  # a treatment mean next to 0
+        return _fieller(treatment, control, confidence, shared_df)
     ratio = top / base
-    return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
+    with np.errstate(over="ignore"):  # of two units hardly anything is known: up to infinity
+        return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
 
 
 def _fieller(
@@ -269,7 +274,7 @@ def _fieller(
     variance, df = _combined(treatment, control, 1.0, 1.0, shared_df)
     if variance == 0:
         return float("nan"), float("nan")
-    t_squared = float(stats.t.ppf(0.5 + confidence / 2, df)) ** 2
+    t_squared = t_quantile(0.5 + confidence / 2, df) ** 2
     a = control.value**2 - t_squared * (control.variance + control.shared @ control.shared)
     b = treatment.value * control.value - t_squared * (treatment.shared @ control.shared)
     c = treatment.value**2 - t_squared * (treatment.variance + treatment.shared @ treatment.shared)

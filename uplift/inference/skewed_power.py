@@ -11,6 +11,7 @@ from scipy import optimize, stats
 
 from uplift.inference.skewed_means import (
     SkewedArm,
+    bounded,
     check_skewness,
     hall_normalised,
     pooled_shape,
@@ -58,7 +59,7 @@ def tails_of_corrected_test(
     )
     pooled = pooled_shape(*arms)
     believed = pooled.variance * (1 / n_treatment + 1 / n_control)
-    k = pooled.third * (1 / n_treatment**2 - 1 / n_control**2) / believed**1.5
+    k = bounded(pooled.third * (1 / n_treatment**2 - 1 / n_control**2) / believed**1.5)
     true = treatment.variance / n_treatment + control.variance / n_control
     q = (treatment.third / n_treatment**2 - control.third / n_control**2) / true**1.5
     c = float(stats.t.ppf(0.5 + confidence / 2, n_control + n_treatment - 2))

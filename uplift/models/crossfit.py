@@ -108,6 +108,7 @@ class Sample:
     outcome     (n_units,)             of all units
     arm_models  fitted on `rows`; None when nothing has been fitted yet
     scores      (n_units, n_arms - 1)  doubly robust effects of all units, out of fold; or None
+    predicted   (n_units, n_arms)      mean outcome per arm of all units, out of fold; or None
     """
 
     table: BinnedTable
@@ -116,6 +117,7 @@ class Sample:
     rows: IntArray
     arm_models: ArmModels | None = None
     scores: Array | None = None
+    predicted: Array | None = None
 
     def of_arm(self, arm: int) -> IntArray:
         """The rows that received an arm."""
@@ -159,6 +161,7 @@ class CrossFit:
             rows=np.flatnonzero(self.fold != without_fold),
             arm_models=self.arm_models[outcome][without_fold],
             scores=effect_scores(self.dr_outcomes[outcome]),
+            predicted=self.predicted[outcome],
         )
 
     def all_units(self, outcome: str) -> Sample:
@@ -169,6 +172,7 @@ class CrossFit:
             outcome=self.outcomes[outcome],
             rows=np.arange(self.design.n_units),
             scores=effect_scores(self.dr_outcomes[outcome]),
+            predicted=self.predicted[outcome],
         )
         return replace(everyone, arm_models=fit_arm_models(everyone))
 

@@ -33,7 +33,7 @@ from uplift.models.crossfit import (
     fit_pooled,
 )
 from uplift.models.encoding import Encoder
-from uplift.models.inputs import checked_design, checked_outcome, refuse_leaks
+from uplift.models.inputs import checked_input
 
 Array = npt.NDArray[np.float64]
 
@@ -71,21 +71,22 @@ class EffectModel(ABC, BaseEstimator):  # type: ignore[misc]  # scikit-learn shi
         Refused: TREATMENT_CONSTANT, TREATMENT_CODES, PROPENSITY_BOUND, WEIGHT_INVALID,
         OUTCOME_MISSING, EMPTY_INPUT, LEAK_TREATMENT, LEAK_OUTCOME and what `Encoder.fit` refuses.
         """
-        encoder = Encoder.fit(X)
-        encoded = encoder.encode(X)
-        outcome = checked_outcome(y, n_units=len(encoded))
-        design = checked_design(
+        given = checked_input(
+            X,
+            y,
             treatment,
-            n_units=len(encoded),
             propensity=propensity,
             sample_weight=sample_weight,
             cluster=cluster,
         )
-        refuse_leaks(encoder, encoded, design, {"outcome": outcome})
         table = bin_features(
-            encoded, categorical=encoder.categorical, arm=design.arm, n_arms=design.n_arms
+            given.encoded,
+            categorical=given.encoder.categorical,
+            arm=given.design.arm,
+            n_arms=given.design.n_arms,
         )
-        return self.learn(Sample(table, design, outcome, np.arange(len(encoded))), encoder)
+        everyone = np.arange(len(given.encoded))
+        return self.learn(Sample(table, given.design, given.outcome, everyone), given.encoder)
 
     def predict(self, X: Any) -> Array:
         """Effect of each treatment against control, (n_units, n_arms - 1), unit of the outcome.
@@ -109,11 +110,11 @@ class EffectModel(ABC, BaseEstimator):  # type: ignore[misc]  # scikit-learn shi
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
 
     @abstractmethod
-    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
-        """What was learned, as plain constants and named forests."""
+    def parts(self) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """What was learned, as plain constants and named forests (LightGBM's, or honest trees)."""
 
     @abstractmethod
-    def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
+    def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Any]) -> None:
         """Take back what `parts` gave; `encoder_` and `n_arms_` are set already."""
 
     @abstractmethod

@@ -46,27 +46,27 @@ def _effect_table(sheet: Sheet) -> Markup:
     columns: Columns = (
         ("metric", ""),
         ("arm", "name"),
-        ("control_mean", "number"),
+        ("verdict", "term"),
         ("effect", "signed"),
         ("range", "interval"),
         ("relative", "signed_share"),
         ("relative_range", "share_interval"),
         ("p_adjusted", "p_value"),
+        ("control_mean", "number"),
         ("method", "term"),
-        ("verdict", "term"),
     )
     rows: Rows = [
         [
             row["title"],
             row["treatment"],
-            row["estimate"]["control_mean"],
+            row["verdict"],
             row["estimate"]["effect"],
             row["estimate"]["ci"],
             row["estimate"]["relative_effect"],
             row["estimate"]["relative_ci"],
             row["p_adjusted"],
+            row["estimate"]["control_mean"],
             row["method"],
-            row["verdict"] if sheet.report.judged else sheet.write.say("term.withheld"),
         ]
         for row in sheet.whole["effects"]
     ]
@@ -196,17 +196,11 @@ def _funnel(sheet: Sheet) -> Markup:
             row["effect"],
             row["ci"] if row.value["verdict"] else None,
             row["p_adjusted"],
-            _funnel_verdict(sheet, row),
+            row["verdict"] if row.value["verdict"] else None,  # the control has none
         ]
         for row in sheet.whole["funnel"]["rows"]
     ]
     return sheet.write.table("table.funnel", columns, rows, note="table.funnel.note")
-
-
-def _funnel_verdict(sheet: Sheet, row: Place) -> Cell:
-    if not row.value["verdict"]:  # the control
-        return None
-    return row["verdict"] if sheet.report.judged else sheet.write.say("term.withheld")
 
 
 def _delivery(sheet: Sheet) -> Markup:

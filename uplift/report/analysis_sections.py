@@ -15,6 +15,7 @@ from uplift.analysis.segments import PROFIT
 from uplift.report.keyed import Cell, Columns, Writer, shown
 from uplift.report.section import Section
 from uplift.text.places import Place
+from uplift.text.texts import is_of_one
 
 LEDGER = ("margin", "contact_cost", "redemption_cost")  # lines that add up to the total
 
@@ -51,8 +52,7 @@ class Sheet:
 
 def check_words(sheet: Sheet, check: Place) -> Markup:
     """What a check is called and what to do, in the language of the page."""
-    name, remedy = (_of_check(sheet, check, part) for part in ("name", "remedy"))
-    return name + sheet.write.say("page.colon") + remedy
+    return check_name(sheet, check) + sheet.write.say("page.colon") + check_remedy(sheet, check)
 
 
 def _of_check(sheet: Sheet, check: Place, part: str) -> Markup:
@@ -62,7 +62,10 @@ def _of_check(sheet: Sheet, check: Place, part: str) -> Markup:
 
 def check_name(sheet: Sheet, check: Place) -> Markup:
     """What a check is called."""
-    return _of_check(sheet, check, "name")
+    name = _of_check(sheet, check, "name")
+    known = sheet.write.text.has(f"check.{check.value['code']}.name")
+    part = known and is_of_one(check.value["name"])
+    return name + sheet.write.say("check.of", check) if part else name
 
 
 def check_remedy(sheet: Sheet, check: Place) -> Markup:
@@ -105,24 +108,24 @@ def money(sheet: Sheet) -> Section:
 def _ranges(sheet: Sheet) -> Markup:
     columns: Columns = (
         ("arm", "name"),
-        ("units", "count"),
-        ("profit_each", "signed"),
-        ("range", "interval"),
         ("profit_total", "money"),
         ("at_least", "money"),
         ("at_most", "money"),
+        ("units", "count"),
+        ("profit_each", "signed"),
+        ("range", "interval"),
         ("p_adjusted", "p_value"),
         ("roi", "number"),
     )
     rows: list[list[Cell]] = [
         [
             row["arm"],
-            row["n_units"],
-            row["profit"]["effect"],
-            row["profit"]["ci"],
             row["total"],
             row["total_ci"][0],
             row["total_ci"][1],
+            row["n_units"],
+            row["profit"]["effect"],
+            row["profit"]["ci"],
             row["p_adjusted"],
             row["roi"],
         ]
@@ -187,23 +190,23 @@ def _segments(sheet: Sheet, readings: list[Place]) -> Markup:
     columns: Columns = (
         (sheet.write.value(by, "name"), ""),
         ("arm", "name"),
-        ("n_control", "count"),
-        ("n_treatment", "count"),
         (sheet.write.value(sheet.reading(reading), "term"), "signed"),
         ("range_all", "interval"),
         ("p_adjusted", "p_value"),
         ("shrunken", "signed"),
+        ("n_control", "count"),
+        ("n_treatment", "count"),
     )
     rows: list[list[Cell]] = [
         [
             one["segment"],
             reading_["treatment"],
-            one["n_control"],
-            one["n_treatment"],
             one["effect"] if not one.value["reason"] else sheet.write.value(one["reason"], "term"),
             one["ci"],
             one["adjusted_p_value"],
             one["shrunken"],
+            one["n_control"],
+            one["n_treatment"],
         ]
         for reading_ in readings
         for one in reading_["effects"]["segments"]

@@ -4,9 +4,9 @@ Verdicts are fixed by rule: better, worse, not proven. Nothing "tends" towards a
 """
 
 DECISION = {
-    "decision.withheld": "No verdict: {checks:names} failed.",
+    "decision.withheld": "No verdict: {failed:checks} failed.",
     "decision.remedy": "{name:name}: {remedy}",
-    "decision.window_open": "No verdict yet: the response window is open until {until}.",
+    "decision.window_open": "No verdict yet: the response window is open until {until:moment}.",
     "decision.provisional": "The numbers are provisional.",
     "decision.between_looks": (
         "No verdict: this is not a look of the plan; the intervals hold at any time."
@@ -41,12 +41,12 @@ DECISION = {
 EFFECTS = {
     "effect.difference": (
         "{title}, {treatment:name}: {verdict:term} ({estimate.effect:signed} "
-        "{estimate.ci:interval} {unit})."
+        "{estimate.ci:interval} {unit:unit})."
     ),
     "effect.winsorised": (
         "{title}, {treatment:name}: {verdict:term} ({estimate.effect:signed} "
-        "{estimate.ci:interval} {unit}; {winsorised.effect:signed} {winsorised.ci:interval} with "
-        "the largest unit cut to {cap:number})."
+        "{estimate.ci:interval} {unit:unit}; {winsorised.effect:signed} {winsorised.ci:interval} "
+        "with the largest unit cut to {cap:number})."
     ),
     "effect.guardrail": (
         "{title}, {treatment:name}: {verdict:term} ({estimate.effect:signed} "
@@ -62,6 +62,12 @@ TERMS = {
     "list.and": "and",
     "name.control": "control",
     "currency.EUR": "EUR",
+    "unit.share": "as a share",
+    "unit.share of customers": "as a share of customers",
+    "unit.each": " per customer",
+    "dates": "by number",
+    "before a time": "",
+    "first of a month": "1",
     "term.better": "better",
     "term.worse": "worse",
     "term.not proven": "not proven",

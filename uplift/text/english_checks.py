@@ -5,6 +5,7 @@ A sentence is filled from the check: `{value}` is what was found, `{bound}` what
 
 ENGLISH_CHECKS = {
     "check.other.name": "{name:name}",
+    "check.of": " ({name:of})",
     "check.other.remedy": "{remedy}",
     "check.SRM.name": "Sample ratio",
     "check.SRM.remedy": (
@@ -103,10 +104,10 @@ ENGLISH_CHECKS = {
     ),
     "check.ARM_TOO_SMALL.name": "Size of the arms",
     "check.ARM_TOO_SMALL.remedy": "an arm has {value:count} customers only: intervals are rough.",
-    "check.TIME_FUTURE.name": "Times of outcomes",
+    "check.TIME_FUTURE.name": "Times of outcomes and contacts",
     "check.TIME_FUTURE.remedy": (
-        "{value:count} outcome(s) are stamped in the future and held back. Set the clock of the "
-        "system that wrote them right, and ingest them again."
+        "{value:count} outcome(s) or contact(s) are stamped in the future and held back. Set the "
+        "clock of the system that wrote them right, and bring them in again."
     ),
     "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Outcomes after the draw",
     "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
@@ -141,5 +142,44 @@ ENGLISH_CHECKS = {
     "check.SURROGACY.remedy": (
         "in a test known to its end the early signs missed a part of the long-term effect (p value "
         "{value:p_value}). Wait for the long term."
+    ),
+    "check.SURROGACY_UNTESTED.name": "Early signs tried in a finished test",
+    "check.SURROGACY_UNTESTED.remedy": (
+        "no test known to its end has tried whether campaigns work through the early signs only. "
+        "Give one."
+    ),
+    "check.SURROGATE_OVERLAP.name": "Early signs learned from others",
+    "check.SURROGATE_OVERLAP.remedy": (
+        "{value:count} customer(s) of the test are also in the history of the early signs. Learn "
+        "from other customers."
+    ),
+    "check.INDEX_WEAK.name": "Early signs that say something",
+    "check.INDEX_WEAK.remedy": (
+        "the early signs explain {value:share} of the long term only. Add some that lead to it, or "
+        "wait."
+    ),
+    "check.REREAD_UNPLANNED.name": "Re-reads as planned",
+    "check.REREAD_UNPLANNED.remedy": (
+        "the plan names no days of re-reads: these may have been chosen by a look."
+    ),
+    "check.REREAD_CHANGED.name": "Re-reads that stay",
+    "check.REREAD_CHANGED.remedy": (
+        "what was recorded for day {value:plain} now reads otherwise. The record stays; find out "
+        "which responses came late or were taken back."
+    ),
+    "check.METRIC_NOT_ADDITIVE.name": "Metric that adds up",
+    "check.METRIC_NOT_ADDITIVE.remedy": (
+        "{value} is a ratio, and that of several periods is not the sum of theirs; the profit is "
+        "read."
+    ),
+    "check.CAP_NOT_APPLIED.name": "Cap of the metric",
+    "check.CAP_NOT_APPLIED.remedy": (
+        "the cap of {value:number} is of the metric's own window; the long term is read without "
+        "it, so one customer may weigh much."
+    ),
+    "check.REDEMPTION_UNKNOWN.name": "All costs counted",
+    "check.REDEMPTION_UNKNOWN.remedy": (
+        "redeemed vouchers cost something, but the plan names no outcome that counts them: the "
+        "profit leaves them out, so it is too high."
     ),
 }

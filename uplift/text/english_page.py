@@ -105,8 +105,8 @@ PAGE = {
         "hurt, would be enough to leave the effect not proven."
     ),
     "unknown.effect": (
-        "{title}, {treatment:name}: {verdict:term}. Anything in {estimate.ci:interval} {unit} fits "
-        "the data."
+        "{title}, {treatment:name}: {verdict:term}. Anything in {estimate.ci:interval} {unit:unit} "
+        "fits the data."
     ),
     "unknown.withheld": "What the campaign does: there is no verdict yet.",
     "unknown.guardrails": "No guardrail was planned: what the campaign may harm was not watched.",

@@ -6,10 +6,10 @@ Les verdicts sont fixés par la règle : meilleur, moins bon, non prouvé.
 from collections.abc import Mapping
 
 DECISION = {
-    "decision.withheld": "Pas de verdict : contrôle en échec ({checks:names}).",
+    "decision.withheld": "Pas de verdict, contrôle en échec : {failed:checks}.",
     "decision.remedy": "{name:name} : {remedy}",
     "decision.window_open": (
-        "Pas encore de verdict : la période de réponse est ouverte jusqu’au {until}."
+        "Pas encore de verdict : la période de réponse est ouverte jusqu’au {until:moment}."
     ),
     "decision.provisional": "Les chiffres sont provisoires.",
     "decision.between_looks": (
@@ -51,12 +51,12 @@ DECISION = {
 EFFECTS = {
     "effect.difference": (
         "{title}, {treatment:name} : {verdict:term} ({estimate.effect:signed} "
-        "{estimate.ci:interval} {unit})."
+        "{estimate.ci:interval} {unit:unit})."
     ),
     "effect.winsorised": (
         "{title}, {treatment:name} : {verdict:term} ({estimate.effect:signed} "
-        "{estimate.ci:interval} {unit} ; {winsorised.effect:signed} {winsorised.ci:interval} quand "
-        "le plus gros client est ramené à {cap:number})."
+        "{estimate.ci:interval} {unit:unit} ; {winsorised.effect:signed} {winsorised.ci:interval} "
+        "quand le plus gros client est ramené à {cap:number})."
     ),
     "effect.guardrail": (
         "{title}, {treatment:name} : {verdict:term} ({estimate.effect:signed} "
@@ -74,6 +74,12 @@ TERMS = {
     "list.and": "et",
     "name.control": "témoin",
     "currency.EUR": "€",
+    "unit.share": "en part",
+    "unit.share of customers": "en part des clients",
+    "unit.each": " par client",
+    "dates": "written out",
+    "before a time": "à ",
+    "first of a month": "1er",
     "term.better": "meilleur",
     "term.worse": "moins bon",
     "term.not proven": "non prouvé",
@@ -93,6 +99,6 @@ def spaced(table: Mapping[str, str]) -> dict[str, str]:
 
 
 def _spaced(words: str) -> str:
-    for mark in ":;?!%»":
+    for mark in (*":;?!%»€", "{currency:currency}"):
         words = words.replace(f" {mark}", f"\u00a0{mark}")
     return words.replace("« ", "«\u00a0")

@@ -2,6 +2,7 @@
 
 FRENCH_CHECKS = {
     "check.other.name": "{name:name}",
+    "check.of": " ({name:of})",
     "check.other.remedy": "{remedy}",
     "check.SRM.name": "Répartition des clients",
     "check.SRM.remedy": (
@@ -105,10 +106,10 @@ FRENCH_CHECKS = {
     "check.ARM_TOO_SMALL.remedy": (
         "une version n’a que {value:count} clients : les intervalles sont grossiers."
     ),
-    "check.TIME_FUTURE.name": "Dates des résultats",
+    "check.TIME_FUTURE.name": "Dates des résultats et des contacts",
     "check.TIME_FUTURE.remedy": (
-        "{value:count} résultat(s) sont datés du futur et retenus. Réglez l’horloge du système qui "
-        "les a écrits et reprenez-les."
+        "{value:count} résultat(s) ou contact(s) sont datés du futur et mis en attente. Réglez "
+        "l’horloge du système qui les a écrits et reprenez-les."
     ),
     "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Résultats après le tirage",
     "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
@@ -144,5 +145,45 @@ FRENCH_CHECKS = {
     "check.SURROGACY.remedy": (
         "dans un test connu jusqu’au bout, les premiers signes ont manqué une part de l’effet à "
         "long terme (valeur p {value:p_value}). Attendez le long terme."
+    ),
+    "check.SURROGACY_UNTESTED.name": "Premiers signes éprouvés par un test achevé",
+    "check.SURROGACY_UNTESTED.remedy": (
+        "aucun test connu jusqu’au bout n’a montré que les campagnes n’agissent que par ces "
+        "premiers signes. Donnez-en un."
+    ),
+    "check.SURROGATE_OVERLAP.name": "Premiers signes appris d’autres clients",
+    "check.SURROGATE_OVERLAP.remedy": (
+        "{value:count} client(s) du test figurent aussi dans l’historique des premiers signes. "
+        "Apprenez-les d’autres clients."
+    ),
+    "check.INDEX_WEAK.name": "Premiers signes parlants",
+    "check.INDEX_WEAK.remedy": (
+        "les premiers signes n’expliquent que {value:share} du long terme. Ajoutez-en de plus "
+        "parlants, ou attendez."
+    ),
+    "check.REREAD_UNPLANNED.name": "Relectures prévues",
+    "check.REREAD_UNPLANNED.remedy": (
+        "le plan ne fixe aucun jour de relecture : ceux-ci ont pu être choisis après un coup d’œil."
+    ),
+    "check.REREAD_CHANGED.name": "Relectures inchangées",
+    "check.REREAD_CHANGED.remedy": (
+        "ce qui a été enregistré pour le jour {value:plain} se lit autrement à présent. "
+        "L’enregistrement demeure ; cherchez quelles réponses sont arrivées en retard ou ont été "
+        "reprises."
+    ),
+    "check.METRIC_NOT_ADDITIVE.name": "Indicateur qui s’additionne",
+    "check.METRIC_NOT_ADDITIVE.remedy": (
+        "{value} est un rapport : celui de plusieurs périodes n’est pas la somme des leurs ; c’est "
+        "le profit qui est lu."
+    ),
+    "check.CAP_NOT_APPLIED.name": "Plafond de l’indicateur",
+    "check.CAP_NOT_APPLIED.remedy": (
+        "le plafond de {value:number} vaut pour la période de l’indicateur ; le long terme est lu "
+        "sans lui, et un seul client peut peser lourd."
+    ),
+    "check.REDEMPTION_UNKNOWN.name": "Tous les coûts comptés",
+    "check.REDEMPTION_UNKNOWN.remedy": (
+        "les bons utilisés coûtent quelque chose, mais le plan ne nomme aucun résultat qui les "
+        "compte : le profit les laisse de côté et il est donc trop élevé."
     ),
 }

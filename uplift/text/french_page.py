@@ -1,7 +1,7 @@
 """French words of the page of an analysis: the templates of `uplift.text.english_page`."""
 
 PAGE = {
-    "page.eyebrow": "{experiment} · lu au {as_of:moment}",
+    "page.eyebrow": "{experiment} · lu le {as_of:moment}",
     "page.eyebrow_now": "{experiment}",
     "page.provisional": "Provisoire : des résultats arrivent encore",
     "page.footer": "Écrit par uplift. Chaque nombre nomme sa clé dans le JSON de cette page.",
@@ -47,7 +47,7 @@ PAGE = {
     "section.spend.title": "Plus d’acheteurs, ou des paniers plus gros",
     "section.waves.title": "Vague par vague",
     "section.influence.title": "Ce qui tient à quelques clients",
-    "section.belief.title": "Une croyance à côté du test",
+    "section.belief.title": "Ce que l’on peut croire, à côté du test",
     "section.checks.title": "Contrôles",
     "section.how.title": "Méthode",
     "section.digests.title": "D’où viennent les chiffres",
@@ -107,7 +107,7 @@ PAGE = {
     ),
     "unknown.effect": (
         "{title}, {treatment:name} : {verdict:term}. Tout ce qui est dans {estimate.ci:interval} "
-        "{unit} est compatible avec les données."
+        "{unit:unit} est compatible avec les données."
     ),
     "unknown.withheld": "Ce que fait la campagne : il n’y a pas encore de verdict.",
     "unknown.guardrails": (
@@ -198,7 +198,7 @@ PAGE = {
 TABLES = {
     "table.ranges": "Profit incrémental",
     "table.ranges.note": "Au moins et au plus sont les bouts de la fourchette du total.",
-    "table.ledger": "Compte",
+    "table.ledger": "Compte de résultat",
     "table.ledger.note": (
         "Au centime ; les lignes s’additionnent au profit. Les coûts sont ceux qui ont été payés."
     ),
@@ -241,7 +241,7 @@ TABLES = {
     "column.assigned": "attribués",
     "column.at_least": "au moins",
     "column.at_most": "au plus",
-    "column.believed": "effet cru",
+    "column.believed": "effet probable",
     "column.bound": "borne",
     "column.chance_to_win": "chance de gagner",
     "column.check": "contrôle",
@@ -250,7 +250,7 @@ TABLES = {
     "column.delivered": "remis",
     "column.effect": "effet",
     "column.effect_of": "effet",
-    "column.from_before": "de l’étape précédente",
+    "column.from_before": "par rapport à l’étape précédente",
     "column.high": "au plus",
     "column.id": "id",
     "column.information": "information",
@@ -300,12 +300,12 @@ TABLES = {
 CHARTS = {
     "chart.effects.name": "Effets relatifs au groupe témoin, avec intervalles",
     "chart.effects.finding": "Effets relatifs au groupe témoin",
-    "chart.effects.withheld": "Effets relatifs au groupe témoin : verdict retenu",
+    "chart.effects.withheld": "Effets relatifs au groupe témoin : verdict suspendu",
     "chart.effects.detail": (
         "Intervalles à {confidence:confidence} ; les marques pleines sont prouvées."
     ),
     "chart.guardrails.axis": (
-        "garde-fous : dommage sur dommage admis ; à gauche de la ligne ils tiennent"
+        "garde-fous : dommage rapporté à celui qui est admis ; à gauche de la ligne ils tiennent"
     ),
     "chart.looks.name": "Tests le long des lectures, entre leurs bornes",
     "chart.looks.finding": "Chaque lecture du plan",
@@ -324,7 +324,7 @@ PAGE_TERMS = {
     "term.ok": "ok",
     "term.warning": "avertissement",
     "term.failed": "échec",
-    "term.withheld": "retenu",
+    "term.withheld": "suspendu",
     "term.profit": "profit",
     "term.Welch": "simple",
     "term.Lin": "ajusté",

@@ -160,7 +160,7 @@ ROAD_CHARTS = {
     "chart.rules.detail": "Profit attendu sous les mêmes limites.",
     "chart.absolute.name": "Effets avec intervalles",
     "chart.absolute.proven": "{proven:count} effets prouvés sur {all:count}",
-    "chart.absolute.withheld": "Verdict retenu",
+    "chart.absolute.withheld": "Verdict suspendu",
     "chart.absolute.detail": (
         "Écart au groupe témoin avec son intervalle ; les marques pleines sont prouvées."
     ),

@@ -7,8 +7,11 @@ stands a path into the place, behind it the kind. Kinds are those of `table.form
     term      an id with words of its own in the table (`not proven`)
     names     a list of ids: "a, b and c"
     currency  a code, or its sign where the language has one
-    date      the day of a time
-    long_date the same with the name of the month
+    unit      of a metric, as words that follow a number
+    of        what a check is of: "sample_ratio by region" is of "region"
+    checks    a list of checks, by code and name: "a, b and c"
+    date      the day of a time: the name of the month is written out where the language wants it
+    long_date the same with the name of the month in every language
     moment    a time to the minute, in UTC
     each x    a list: the template `item.x` of each, with commas between
     part x    the template `part.x`, filled from this place
@@ -40,7 +43,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 LANGUAGES = tuple(TABLES)
 NOTHING = Place({})
-ZONES = {"+00:00": "UTC"}  # offset of a time as it is written
+MONEY = ("currency", "unit")  # kinds that know the signs of currencies
+ENGLISH_NAME = "en"
+EACH = " per customer"  # at the end of a unit
+BY = " by "  # in the name of a check: what it is of
 
 
 @dataclass(frozen=True)
@@ -108,17 +114,40 @@ class Text:
 
     def value(self, value: Any, kind: str = "") -> str:
         """One value as text, by its kind."""
-        if kind in ("name", "term", "currency"):
-            plain = str(value) if kind == "currency" else str(value).replace("_", " ")
-            return self.table.get(f"{kind}.{value}", plain)
-        if kind == "date":
-            return str(value)[:10]
-        if kind == "long_date":
-            year, month, day = str(value)[:10].split("-")
-            return f"{int(day)} {self.table['months'].split()[int(month) - 1]} {year}"
-        if kind == "moment":
-            return f"{str(value)[:10]} {str(value)[11:16]} {ZONES.get(str(value)[19:], '')}".strip()
+        if kind in ("name", "term", "currency", "unit"):
+            plain = str(value) if kind in MONEY else str(value).replace("_", " ")
+            also = self.table.get(f"currency.{value}", plain) if kind in MONEY else plain
+            if kind == "unit" and plain.endswith(EACH):
+                return self.value(plain[: -len(EACH)], "unit") + self.table["unit.each"]
+            return self.table.get(f"{kind}.{value}", also)
+        if kind == "of":
+            return str(value).partition(BY)[2].replace("_", " ")
+        if kind == "checks":
+            return self.listed(list(dict.fromkeys(map(self._check, value))))
+        if kind in ("date", "long_date", "moment"):
+            return self._time(str(value), kind)
         return format_value(value, kind, self.language)
+
+    def _check(self, check: Mapping[str, str]) -> str:
+        """What a check is called in the middle of a sentence; in English by its own name."""
+        words = self.table.get(f"check.{check['code']}.name")
+        if words is None or self.language == ENGLISH_NAME:
+            return self.value(check["name"], "name")
+        of = self.tell("check.of", name=check["name"]) if is_of_one(check["name"]) else ""
+        return words[:1].lower() + words[1:] + of
+
+    def _time(self, value: str, kind: str) -> str:
+        written = kind == "long_date" or self.table["dates"] == "written out"
+        day = self._long_date(value) if written else value[:10]
+        if kind != "moment":
+            return day
+        zone = "UTC" if value.endswith(("+00:00", "Z", "UTC")) else ""
+        return f"{day} {self.table['before a time']}{value[11:16]} {zone}".strip()
+
+    def _long_date(self, value: str) -> str:
+        year, month, day = (int(part) for part in value[:10].split("-"))
+        first = self.table["first of a month"] if day == 1 else str(day)
+        return f"{first}\u00a0{self.table['months'].split()[month - 1]} {year}"
 
     def _plain(self, place: Place, kind: str) -> str:
         word, _, inner = kind.partition(" ")
@@ -132,6 +161,11 @@ class Text:
 
 
 ENGLISH_TEXT = Text("en")
+
+
+def is_of_one(check: str) -> bool:
+    """Whether a check, by its name, is of one part of the data (see the kind `of`)."""
+    return BY in check
 
 
 def text_of(language: str) -> Text:
