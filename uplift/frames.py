@@ -152,6 +152,16 @@ def require_unique(
     )
 
 
+def require_rows(table: pd.DataFrame, *, what: str) -> None:
+    """Refuse to read a table without rows. Errors: EMPTY_INPUT."""
+    if table.empty:
+        raise DataError(
+            f"{what}: there are no rows. An empty table is taken for a broken one, never for "
+            "customers who did nothing: give the whole table.",
+            code="EMPTY_INPUT",
+        )
+
+
 def rows_by_id(units: pd.Series, *, among: pd.Series) -> npt.NDArray[np.int64]:
     """Row of `among` that holds each id, counted from 0; -1 where none does. Returns (n_units,)."""
     places = pc.index_in(_arrow_text(units), value_set=_arrow_text(among))

@@ -15,7 +15,7 @@ from uplift.checks import Check, warning
 from uplift.errors import DataError
 from uplift.event_times import in_future, in_utc, times_in_zone
 from uplift.experiment import Experiment
-from uplift.frames import LARGEST, UNIT, require_unique, rows_by_id
+from uplift.frames import LARGEST, UNIT, require_rows, require_unique, rows_by_id
 from uplift.metrics import Metric
 from uplift.reading_rules import ReadingRules
 
@@ -68,8 +68,10 @@ def rows_that_count(
 ) -> tuple[OutcomeRows, tuple[Check, ...]]:
     """The rows of assigned units, after the assignment and not in the future; and the warnings.
 
-    Errors: ID_DUPLICATE, OUTCOME_BEFORE_ASSIGNMENT, TIME_INVALID, TIME_NAIVE, TIME_AMBIGUOUS.
+    Errors: EMPTY_INPUT, ID_DUPLICATE, OUTCOME_BEFORE_ASSIGNMENT, TIME_INVALID, TIME_NAIVE,
+    TIME_AMBIGUOUS.
     """
+    require_rows(table, what="outcomes")
     if rules.repeats == "refuse":
         require_unique(
             table[UNIT],

@@ -369,6 +369,20 @@ DOORS = (
         lambda t, p: up.analyse(experiment(), assigned(), outcomes(), customers(), contacts=t),
     ),
     Door(
+        "contacts of uplift contacts",
+        "assigned",
+        sent,
+        lambda t, p: of(p).keep_contacts(t),
+        lambda f: ("contacts", "voucher", f),
+    ),
+    Door(
+        "contacts of uplift analyse",
+        "maturing",
+        sent,
+        lambda t, p: of(p).analyse(contacts=t),
+        lambda f: ("analyse", "voucher", "--contacts", f),
+    ),
+    Door(
         "outcomes of reread",
         "read",
         long_outcomes,

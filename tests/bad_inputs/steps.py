@@ -280,6 +280,42 @@ def analyse_words(inputs, project):
     return ("analyse", "voucher", *flags(inputs), "--as-of", inputs.as_of)
 
 
+def contacts_call(inputs, project):
+    in_the_folder(inputs, project)
+    log = inputs.contacts
+    return lambda: campaign(inputs, project).keep_contacts(log)
+
+
+def contacts_words(inputs, project):
+    in_the_folder(inputs, project)
+    return ("contacts", "voucher", parquet(inputs.contacts, project / "log.parquet"))
+
+
+def analyse_by_contacts_words(inputs, project):
+    words = analyse_words(inputs, project)
+    return (*words, "--contacts", parquet(inputs.contacts, project / "log.parquet"))
+
+
+def whole_road_words(inputs, project):
+    """The analysis of a campaign by its own definition, with the steps before it done."""
+    write_definition(inputs, project)
+    one = campaign(inputs, project)
+    one.design(n_units=1_000)
+    one.seal()
+    one.assign(inputs.customers)
+    one.ingest(inputs.outcomes)
+    return ("analyse", "voucher", "--as-of", inputs.as_of)
+
+
+def among_call(inputs, project):
+    analyse_words(inputs, project)
+    return lambda: campaign(inputs, project).analyse(among="opened")
+
+
+def among_words(inputs, project):
+    return (*analyse_words(inputs, project), "--among", "opened")
+
+
 def ingest_under_call(inputs, project):
     ingest_words(inputs, project)
     return lambda: campaign(inputs, project).ingest(inputs.outcomes)
@@ -443,7 +479,10 @@ STEPS = {
     "ingest under another definition": Step("assigned", ingest_under_call, ingest_words),
     "analyse": Step("maturing", analyse_call, analyse_words),
     "analyse under another definition": Step("maturing", analyse_under_call, analyse_words),
-    "analyse with contacts": Step("maturing", analyse_call),
+    "contacts": Step("assigned", contacts_call, contacts_words),
+    "analyse with contacts": Step("maturing", analyse_call, analyse_by_contacts_words),
+    "analyse among openers": Step("maturing", among_call, among_words),
+    "analyse by segment": Step("draft", analyse_call, whole_road_words),
     "train": Step("trained", train_call, train_words),
     "evaluate": Step("trained", evaluate_call, evaluate_words),
     "report": Step("maturing", None, report_words),
