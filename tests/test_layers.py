@@ -21,7 +21,7 @@ OUTSIDE = {  # library → rooms that may import it
     "pyspark": {"aggregate"},
     "duckdb": {"aggregate", "customers"},
     "typer": {"cli"},
-    "numba": {"assignment"},
+    "numba": {"assignment", "models"},
 }
 
 

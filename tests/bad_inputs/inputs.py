@@ -247,6 +247,41 @@ def only(arm, count) -> Change:
     return change
 
 
+def log_of_contacts(leaked=0, **columns) -> Change:
+    """A log in which every treated unit was reached, and so many of the control; more columns."""
+
+    def change(inputs):
+        treated = inputs.assigned["arm"] == "email"
+        leak = ~treated & ((~treated).cumsum() <= leaked)
+        log = inputs.assigned.loc[treated | leak, ["unit"]].reset_index(drop=True)
+        first = {name: [*value, *[value[-1]] * len(log)] for name, value in columns.items()}
+        inputs.contacts = log.assign(**{name: v[: len(log)] for name, v in first.items()})
+
+    return change
+
+
+def of_customers(name, values) -> Change:
+    """A column of what is known of the customers."""
+
+    def change(inputs):
+        inputs.customers = inputs.customers.assign(**{name: values(inputs)})
+
+    return change
+
+
+def in_segments(of: Change) -> Change:
+    """A column `region` of the customers, by which the plan reads segments."""
+    planned = defined("looks_days: [7]}", "looks_days: [7], segments: [region]}")
+    return all_of(planned, of)
+
+
+def without_rows(table) -> Change:
+    def change(inputs):
+        setattr(inputs, table, getattr(inputs, table).head(0))
+
+    return change
+
+
 def occurred(*first, rest="2017-07-05T12:00") -> Change:
     """Outcomes have times: those of the first rows, and one for the others."""
 

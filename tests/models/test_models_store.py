@@ -39,7 +39,7 @@ def trial():
 def suite(trial):
     foreign = TwoModels(LogisticRegression(), LogisticRegression())
     numeric = _Numeric(foreign)
-    return train(trial, ["s", "t", "x", "dr", ("two", numeric)], n_folds=2)
+    return train(trial, ["s", "t", "x", "dr", "forest", ("two", numeric)], n_folds=2)
 
 
 class _Numeric:
@@ -64,7 +64,7 @@ def test_every_model_predicts_the_same_bits_after_a_reload(suite, trial, tmp_pat
     np.testing.assert_array_equal(again.predict(trial.features), model.predict(trial.features))
     assert type(again) is type(model)
     assert again.get_params() == model.get_params()
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".txt"}
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".txt", ".bin"}
 
 
 def test_a_reloaded_model_finds_columns_by_name_and_scores_unseen_levels(suite, trial, tmp_path):

@@ -263,7 +263,8 @@ def _relative_ci(
     if half > LARGEST_LOG:  # a treatment mean next to 0
         return _fieller(treatment, control, confidence, shared_df)
     ratio = top / base
-    return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
+    with np.errstate(over="ignore"):  # of two units hardly anything is known: up to infinity
+        return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
 
 
 def _fieller(

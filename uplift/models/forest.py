@@ -14,28 +14,25 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from uplift.errors import DefinitionError, StateError
-from uplift.models.boosting import bin_features, in_chunks, side_by_side, with_arm_columns
+from uplift.models.boosting import bin_features, in_chunks, with_arm_columns
 from uplift.models.crossfit import Sample
-from uplift.models.encoding import Encoder
-from uplift.models.forest_bins import MOST_CODES, Bins, Codes
+from uplift.models.forest_bins import Bins, Codes
 from uplift.models.forest_errors import Uncertainty
-from uplift.models.forest_mean import Expected, expected_outcome, mean_model_from
+from uplift.models.forest_mean import expected_outcome, mean_model_from
 from uplift.models.forest_order import order_of_rows
-from uplift.models.forest_rows import Rows, Scales, balancing_weights, pack_rows
+from uplift.models.forest_plan import Growth, grow_trees
+from uplift.models.forest_rows import Rows, Scales, balancing_weights, pack_rows, require_summable
 from uplift.models.forest_trees import HonestTrees
 from uplift.models.inputs import checked_input
 from uplift.models.learners import EffectModel
 
 if TYPE_CHECKING:  # these load numba, which takes most of a second
-    from uplift.models.forest_draws import Draws
     from uplift.models.forest_reading import Reading
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-MIN_SHARE = 0.05  # of a node's weight in each child, so that no split shaves off a few units
 MOST_COMPARED = 2_000  # training units whose variances tell how much variances differ
-DEEPEST = 30  # splits between root and leaf
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +64,17 @@ class CausalForest(EffectModel):
 
     `predict_interval` covers the forest's own mean over other data. The forest smooths over
     customers alike, so where the effect bends within a neighbourhood the interval is centred
-    beside the truth and covers it less often than it says; smaller leaves bend more and vary more.
+    beside the truth and covers it less often than it says. The defaults are for accuracy: in
+    simulations with smooth effects their 95 % intervals cover the forest's own mean as they say,
+    but the truth in about 80 of 100 cases. Small leaves smooth less and vary more:
+    `n_trees=1000, min_leaf=5, max_depth=14, max_features=100` covered it in 91 to 94 of 100.
 
     n_trees          a multiple of `trees_per_bag`; a few hundred for intervals
-    max_depth        most splits between root and leaf; None sizes it to the number of units
-    min_leaf         units of average weight in each leaf, of those that choose the splits; ditto
+    max_depth        most splits between root and leaf
+    min_leaf         units of average weight in each leaf, of those that choose the splits; None
+                     sizes it to the number of units, for accuracy
     min_arm          of every arm; None means a tenth of `min_leaf`, at least 2
-    max_features     tried per split; None means a third
+    max_features     tried per split; None means a third, at least 6
     n_bins           per number, at most 255; missing values have one more
     sample_share     of all clusters in a tree, at most 0.5 with bags
     trees_per_bag    1 for no bags, and no intervals
@@ -89,7 +90,7 @@ class CausalForest(EffectModel):
         self,
         *,
         n_trees: int = 200,
-        max_depth: int | None = None,
+        max_depth: int = 8,
         min_leaf: int | None = None,
         min_arm: int | None = None,
         max_features: int | None = None,
@@ -128,7 +129,7 @@ class CausalForest(EffectModel):
 
         Also refused: FOREST_INVALID, OUTCOME_TOO_LARGE, ARM_TOO_SMALL.
         """
-        self._require_valid()
+        self._growth()  # refuses what no forest can be, before any work
         given = checked_input(
             X,
             y,
@@ -187,7 +188,7 @@ class CausalForest(EffectModel):
         from uplift.models.forest_reading import read_in_chunks  # loads numba
 
         seen = self._seen
-        reading = read_in_chunks(self.trees_, seen.codes, self._draws(), unit=seen.unit)
+        reading = read_in_chunks(self.trees_, seen.codes, self._growth().draws(), unit=seen.unit)
         return self._effects_of(reading)[seen.place]
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -224,7 +225,8 @@ class CausalForest(EffectModel):
             raise ValueError("means of another number of arms")
 
     def _learn(self, sample: Sample) -> None:
-        self._require_valid()
+        growth = self._growth()
+        require_summable(sample.outcome[sample.rows])
         expected = expected_outcome(sample, n_folds=self.n_folds, seed=self.seed)
         self.mean_ = expected.model if self.mean_as_feature else None
         weight = balancing_weights(sample.design, sample.rows)
@@ -242,9 +244,10 @@ class CausalForest(EffectModel):
             unit=_units(sample),
         )
         self.overall_ = _overall(rows, scales, n_arms=self.n_arms_)
-        self.trees_ = self._grow(rows, scales)
+        plan = growth.plan(rows, scales, self.bins_, n_arms=self.n_arms_)
+        self.trees_ = grow_trees(rows, scales, plan, n_trees=self.n_trees)
         self._seen = _Seen(rows.codes, rows.unit, np.arange(len(sample.rows)))
-        self.uncertainty_ = self._compare(rows)
+        self.uncertainty_ = self._compare(rows, growth)
 
     def _columns(self, inputs: Array, mean: Array) -> list[Array]:
         """The features of some rows, and their expected outcome after them."""
@@ -258,7 +261,7 @@ class CausalForest(EffectModel):
         if self.mean_ is not None:
             columns.append(self.mean_.mean(inputs))
         codes = self.bins_.encode(columns, n_rows=len(inputs))
-        return read_trees(self.trees_, codes, self._draws(), spread=spread)
+        return read_trees(self.trees_, codes, self._growth().draws(), spread=spread)
 
     def _effects_of(self, reading: "Reading") -> Array:
         weight, residual = reading.sums[:, :, 0], reading.sums[:, :, 1]
@@ -283,83 +286,30 @@ class CausalForest(EffectModel):
 
         return in_chunks(read, with_arm_columns(self.encoder_.encode(X), self.n_arms_))
 
-    def _grow(self, rows: Rows, scales: Scales) -> HonestTrees:
-        from uplift.models.forest_growing import grow_tree  # loads numba
-        from uplift.models.forest_splits import Plan
-
-        n_rows, n_features = rows.codes.shape
-        average = float(rows.weight.sum()) * scales.weight / n_rows / scales.packed_weight
-        leaf = self.min_leaf or default_min_leaf(n_rows)
-        plan = Plan(
-            draws=self._draws(),
-            n_arms=self.n_arms_,
-            depth=default_depth(n_rows) if self.max_depth is None else self.max_depth,
-            min_leaf=leaf * average,
-            min_arm=(self.min_arm or max(2, leaf // 10)) * average,
-            min_share=MIN_SHARE,
-            n_tried=min(self.max_features or -(-n_features // 3), n_features),
-            n_codes=np.array(self.bins_.n_codes, dtype=np.int64),
-            categorical=self.bins_.categorical,
-        )
-        grown = list(side_by_side(lambda t: grow_tree(t, rows, scales, plan), range(self.n_trees)))
-        return HonestTrees.joined(grown, n_features=n_features)
-
-    def _compare(self, rows: Rows) -> Uncertainty | None:
+    def _compare(self, rows: Rows, growth: Growth) -> Uncertainty | None:
         """Variances of some training units, by bags that did not see them."""
-        n_bags = self.n_trees // self.trees_per_bag
-        if self.trees_per_bag < 2 or n_bags < 2:
+        if growth.n_bags < 2:
             return None
         from uplift.models.forest_reading import read_in_chunks  # loads numba
 
         some = np.arange(0, len(rows.codes), -(-len(rows.codes) // MOST_COMPARED))
-        reading = read_in_chunks(
-            self.trees_, rows.codes[some], self._draws(), unit=rows.unit[some], spread=True
-        )
-        return Uncertainty.fit(reading.spread, per_bag=self.trees_per_bag, n_bags=n_bags)
+        codes, unit = rows.codes[some], rows.unit[some]
+        reading = read_in_chunks(self.trees_, codes, growth.draws(), unit=unit, spread=True)
+        return Uncertainty.fit(reading.spread, per_bag=self.trees_per_bag, n_bags=growth.n_bags)
 
-    def _draws(self) -> "Draws":
-        from uplift.models.forest_draws import draws_of  # loads numba
-
-        return draws_of(
-            seed=self.seed,
-            per_bag=self.trees_per_bag,
+    def _growth(self) -> Growth:
+        return Growth(
+            n_trees=self.n_trees,
+            max_depth=self.max_depth,
+            min_leaf=self.min_leaf,
+            min_arm=self.min_arm,
+            max_features=self.max_features,
+            n_bins=self.n_bins,
             sample_share=self.sample_share,
+            trees_per_bag=self.trees_per_bag,
             honest=self.honest,
+            seed=self.seed,
         )
-
-    def _require_valid(self) -> None:
-        most = 0.5 if self.trees_per_bag > 1 else 1.0
-        limits = {
-            "n_trees": self.n_trees >= 1,
-            "trees_per_bag": self.trees_per_bag >= 1 and self.n_trees % self.trees_per_bag == 0,
-            "max_depth": self.max_depth is None or 0 <= self.max_depth <= DEEPEST,
-            "min_leaf": self.min_leaf is None or self.min_leaf >= 1,
-            "min_arm": self.min_arm is None or self.min_arm >= 1,
-            "max_features": self.max_features is None or self.max_features >= 1,
-            "n_bins": 2 <= self.n_bins < MOST_CODES,
-            "sample_share": 0 < self.sample_share <= most,
-            "n_folds": self.n_folds >= 2,
-            "seed": self.seed >= 0,
-        }
-        for name, holds in limits.items():
-            if not holds:
-                raise DefinitionError(
-                    f"CausalForest: {name}={getattr(self, name)!r} is outside its limits: "
-                    "n_trees a multiple of trees_per_bag, max_depth 0 to 30, n_bins 2 to 255, "
-                    "sample_share above 0 and at most 0.5 (1 without bags), n_folds 2 or more, "
-                    "the others 1 or more.",
-                    code="FOREST_INVALID",
-                )
-
-
-def default_min_leaf(n_rows: int) -> int:
-    """Units in a leaf, of those that choose the splits: about 11 of 5,000, 95 of 100,000."""
-    return max(5, round(0.03 * n_rows**0.7))
-
-
-def default_depth(n_rows: int) -> int:
-    """Splits between root and leaf that leave default leaves room."""
-    return max(4, min(12, int(np.log2(n_rows / 400)) + 1)) if n_rows > 400 else 4
 
 
 def _units(sample: Sample) -> IntArray:

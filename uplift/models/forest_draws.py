@@ -4,6 +4,8 @@ Trees of one bag share a half of all units; each splits its own share of that ha
 choose the splits and units that fill the leaves. Compiled; `tests/models` has the plain twin.
 """
 
+import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +47,19 @@ def draws_of(*, seed: int, per_bag: int, sample_share: float, honest: bool) -> D
     return Draws(uint64(seed), per_bag, *(uint64(round(x * WORD)) for x in (half, chosen, share)))
 
 
-@njit(cache=True)
+def digest_of_sources() -> int:
+    """A number of all compiled files of the forest.
+
+    What is kept compiled on disk must be kept under it: numba by itself would look at the file of
+    the outermost function only, and go on with what was compiled before another one changed.
+    """
+    digest = 0
+    for path in sorted(Path(__file__).parent.glob("forest_*.py")):
+        digest = zlib.crc32(path.read_bytes(), digest)
+    return digest
+
+
+@njit(nogil=True)
 def mix(z: uint64) -> uint64:
     """A 64-bit number scrambled. Source: Steele, Lea & Flood (2014), OOPSLA, SplitMix."""
     z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
@@ -53,13 +67,14 @@ def mix(z: uint64) -> uint64:
     return z ^ (z >> uint64(31))
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def stream(seed: uint64, kind: int, index: int) -> uint64:
     """Where the random numbers of one tree, bag or node begin."""
-    return mix(mix(seed * uint64(4) + uint64(kind)) + uint64(index) * GOLDEN)
+    begin: uint64 = mix(mix(seed * uint64(4) + uint64(kind)) + uint64(index) * GOLDEN)
+    return begin
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def role_of(unit: uint64, tree_stream: uint64, bag_stream: uint64, draws: Draws) -> int:
     """What a unit does in a tree."""
     place = unit * GOLDEN
@@ -69,7 +84,7 @@ def role_of(unit: uint64, tree_stream: uint64, bag_stream: uint64, draws: Draws)
     return (STRUCTURE + later) * int(inside)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def rows_of(
     tree: int, unit: npt.NDArray[np.uint64], draws: Draws
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:

@@ -1,9 +1,9 @@
 """Standard errors of a causal forest by little bags.
 
 Every bag of trees sees a random half of the units. How much the bags' means differ, less what the
-trees of one bag differ by chance, is an unbiased but noisy estimate of the variance that other units
-would bring, and often negative. Cutting it off at zero covers far too seldom; instead every unit's
-estimate is drawn towards the mean of all units by the share of its spread that is noise.
+trees of one bag differ by chance, is an unbiased but noisy estimate of the variance that other
+units would bring, and often negative. Cutting it off at zero covers far too seldom; instead every
+unit's estimate is drawn towards the mean of all units by the share of its spread that is noise.
 
 Source: Athey, Tibshirani & Wager (2019), AoS 47(2), section 4.1, for bags; Sexton & Laake (2009),
 CSDA 53(3), for the part that is chance.

@@ -4,7 +4,7 @@ Leaf shares are summed over trees and divided once, so the forest is one weighte
 leaf without an arm adds nothing to it, and harms nothing.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from uplift.models.forest_draws import (
     STRUCTURE,
     TREE,
     Draws,
+    digest_of_sources,
     role_of,
     stream,
 )
@@ -67,7 +68,7 @@ def read_trees(
     sums = np.zeros((n_rows, n_arms, 2))
     moments = np.zeros((n_rows if spread else 0, n_arms - 1, 3))
     leaves = Leaves(trees.root, trees.feature, trees.child, trees.goes_left, trees.shares)
-    _read(leaves, codes, unit, draws, sums, moments)
+    _read_kept(leaves, codes, unit, draws, sums, moments)
     return Reading(sums, moments)
 
 
@@ -84,7 +85,18 @@ def read_in_chunks(
     return Reading(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-@njit(nogil=True, cache=True)
+def _kept_on_disk(sources: int) -> Any:
+    """`_read`, compiled once per digest of the sources; see `digest_of_sources`."""
+
+    @njit(nogil=True, cache=True)
+    def read(leaves, codes, unit, draws, sums, moments):  # type: ignore[no-untyped-def]
+        _read(leaves, codes, unit, draws, sums, moments)
+        return sources
+
+    return read
+
+
+@njit(nogil=True)
 def _read(leaves, codes, unit, draws, sums, moments):  # type: ignore[no-untyped-def]
     n_rows, n_trees = len(codes), len(leaves.root)
     found = np.empty((BLOCK, n_trees), np.int32)
@@ -98,7 +110,7 @@ def _read(leaves, codes, unit, draws, sums, moments):  # type: ignore[no-untyped
             _compare_bags(leaves.shares, found, sums[begin:end], draws.per_bag, moments[begin:end])
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _find_leaves(leaves, codes, found):  # type: ignore[no-untyped-def]
     """The leaf of every row in every tree; a tree stays in the cache while rows go through it."""
     for t in range(len(leaves.root)):
@@ -113,7 +125,7 @@ def _find_leaves(leaves, codes, found):  # type: ignore[no-untyped-def]
             found[i, t] = leaves.child[node]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _strike_in_bag(unit, draws, whole_bags, found):  # type: ignore[no-untyped-def]
     """Leave out, for every training row, the trees that its unit helped to grow."""
     for t in range(found.shape[1]):
@@ -121,11 +133,11 @@ def _strike_in_bag(unit, draws, whole_bags, found):  # type: ignore[no-untyped-d
         bag_stream = stream(draws.seed, BAG, t // draws.per_bag)
         for i in range(len(unit)):
             role = role_of(unit[i], tree_stream, bag_stream, draws)
-            if role == STRUCTURE or role == ESTIMATION or (whole_bags and role != OUTSIDE):
+            if role in (STRUCTURE, ESTIMATION) or (whole_bags and role != OUTSIDE):
                 found[i, t] = IN_BAG
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _sum_leaves(shares, found, sums):  # type: ignore[no-untyped-def]
     for i in range(len(sums)):
         for t in range(found.shape[1]):
@@ -136,7 +148,7 @@ def _sum_leaves(shares, found, sums):  # type: ignore[no-untyped-def]
                     sums[i, k, 1] += shares[leaf, k, 1]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _compare_bags(shares, found, sums, per_bag, moments):  # type: ignore[no-untyped-def]
     """Variances of each tree's pull on an effect: between means of bags, and within bags.
 
@@ -171,3 +183,6 @@ def _compare_bags(shares, found, sums, per_bag, moments):  # type: ignore[no-unt
                 moments[i, k - 1, 0] = between / bags
                 moments[i, k - 1, 1] = within / bags
                 moments[i, k - 1, 2] = bags
+
+
+_read_kept = _kept_on_disk(digest_of_sources())

@@ -19,6 +19,7 @@ IntArray = npt.NDArray[np.int64]
 
 PACKED_BITS = 31  # of the largest sum of weights, and of absolute residuals, in a packed sum
 EXACT_BITS = 62  # of the same in a leaf's sums
+LARGEST = 1e30  # of an outcome; boosted means hold it in 32 bits, up to 3e38
 SHIFT = 32  # a packed number is weight * 2^32 + residual
 
 
@@ -64,17 +65,9 @@ def pack_rows(
 
     residual  (n_rows,)  outcome less its expected mean
     weight    (n_rows,)  0 or more, from `balancing_weights`
-    Refused: OUTCOME_TOO_LARGE when the residuals have no finite sum.
     """
     weighted = weight * residual
     sizes = np.abs(weighted)
-    if not np.isfinite(sizes.max() * len(sizes)):
-        raise DataError(
-            f"outcome: values up to {np.abs(residual).max():g} have no finite sum. Give the "
-            "outcome in a larger unit, e.g. in thousands.",
-            code="OUTCOME_TOO_LARGE",
-            column="outcome",
-        )
     total, total_weight = math.fsum(sizes), math.fsum(weight)
     room = 2.0**PACKED_BITS - 2 * len(weight)  # rounding may add one step per row
     packed_step, packed_weight = _step(total, room), _step(total_weight, room)
@@ -90,6 +83,21 @@ def pack_rows(
         unit=unit.astype(np.uint64),
     )
     return rows, Scales(packed_weight, exact_weight, step)
+
+
+def require_summable(outcome: Array) -> None:
+    """Refuse an outcome whose sums or squares are beyond what is counted with.
+
+    Refused: OUTCOME_TOO_LARGE.
+    """
+    largest = float(np.abs(outcome).max(initial=0))
+    if largest > LARGEST:
+        raise DataError(
+            f"outcome: values up to {largest:g} are found, at most {LARGEST:g} can be summed. Give "
+            "it in a larger unit, e.g. in millions.",
+            code="OUTCOME_TOO_LARGE",
+            column="outcome",
+        )
 
 
 def balancing_weights(design: Design, rows: IntArray) -> Array:

@@ -52,29 +52,42 @@ class Plan(NamedTuple):
 class Found(NamedTuple):
     """Where the best split so far is written.
 
-    left       (n_arms,)   packed sums of the left child
-    goes_left  (4,)        bits of the codes that go left
-    running    (n_arms,)   packed sums of the split being looked at
+    left       (n_arms,)  packed sums of the left child
+    running    (n_arms,)  packed sums of the split being looked at
+    goes_left  (4,)       bits of the codes that go left
     """
 
     left: Packed
-    goes_left: npt.NDArray[np.uint64]
     running: Packed
+    goes_left: npt.NDArray[np.uint64]
 
 
-@njit(cache=True)
-def residual_of(packed: int) -> int:
+@njit(nogil=True)
+def residual_of(packed):  # type: ignore[no-untyped-def]
     """The weighted residual in a packed sum."""
     return np.int64(np.int32(packed & 0xFFFFFFFF))
 
 
-@njit(cache=True)
-def weight_of(packed: int) -> int:
+@njit(nogil=True)
+def weight_of(packed):  # type: ignore[no-untyped-def]
     """The weight in a packed sum."""
     return (packed - residual_of(packed)) >> 32
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """Values of a short array into another; a loop compiles faster than a slice."""
+    for i in range(len(source)):
+        target[i] = source[i]
+
+
+@njit(nogil=True)
+def _clear(values):  # type: ignore[no-untyped-def]
+    for i in range(len(values)):
+        values[i] = 0
+
+
+@njit(nogil=True)
 def best_split(
     cells: npt.NDArray[np.int64],
     tried: npt.NDArray[np.int64],
@@ -105,11 +118,13 @@ def best_split(
         if gain > best:
             best, feature, slot = gain, f, q
     if feature >= 0:
+        if plan.categorical[feature]:
+            _turn(cells[slot], total, found)
         _send_absent(cells[slot], plan.categorical[feature], total, found)
     return best, feature
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _best_cut(cells, n_codes, total, parent, smallest, best, found, plan):  # type: ignore[no-untyped-def]
     """Best cut of a number: codes up to one go left; missing (code 0) is tried on both sides."""
     n_arms = len(total)
@@ -126,14 +141,14 @@ def _best_cut(cells, n_codes, total, parent, smallest, best, found, plan):  # ty
                 break
             if gain > best:
                 best = gain
-                found.left[:] = found.running
-                found.goes_left[:] = 0
+                copy(found.running, found.left)
+                _clear(found.goes_left)
                 for c in range(0 if missing_left else 1, code + 1):
                     _set(found.goes_left, c)
     return best
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _best_levels(cells, n_codes, total, parent, smallest, best, found, plan):  # type: ignore[no-untyped-def]
     """Best set of levels, among those that begin the order by a treatment's effect.
 
@@ -154,7 +169,7 @@ def _best_levels(cells, n_codes, total, parent, smallest, best, found, plan):  #
                 i -= 1
             order[i], effect[i] = code, treated - control
             n_present += 1
-        found.running[:] = 0
+        _clear(found.running)
         for i in range(n_present):
             for j in range(n_arms):
                 found.running[j] += cells[j, order[i]]
@@ -163,14 +178,14 @@ def _best_levels(cells, n_codes, total, parent, smallest, best, found, plan):  #
                 break
             if gain > best:
                 best = gain
-                found.left[:] = found.running
-                found.goes_left[:] = 0
+                copy(found.running, found.left)
+                _clear(found.goes_left)
                 for c in range(i + 1):
                     _set(found.goes_left, order[c])
     return best
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def _gain(left, total, parent, smallest, min_arm):  # type: ignore[no-untyped-def]
     """Gain of a split, or which child is too small."""
     left_sum = left_weight = left_part = right_sum = right_weight = right_part = 0.0
@@ -198,7 +213,7 @@ def _gain(left, total, parent, smallest, min_arm):  # type: ignore[no-untyped-de
     return left_part + right_part - parent
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def _between(total):  # type: ignore[no-untyped-def]
     """What separate arm means explain in a node; 0 when an arm is absent."""
     all_sum = all_weight = part = 0.0
@@ -210,16 +225,31 @@ def _between(total):  # type: ignore[no-untyped-def]
     return part - all_sum * all_sum / all_weight
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def _is_present(cells, code):  # type: ignore[no-untyped-def]
     """Whether any row of the node has this code."""
-    for k in range(len(cells)):
+    for k in range(len(cells)):  # noqa: SIM110  compiled code has no any()
         if cells[k, code] != 0:
             return True
     return False
 
 
-@njit(cache=True)
+@njit(nogil=True)
+def _turn(cells, total, found):  # type: ignore[no-untyped-def]
+    """Put the first level that is there on the left, so that arms may trade names."""
+    first = 0
+    while not _is_present(cells, first):
+        first += 1
+    if (found.goes_left[first >> 6] >> uint64(first & 63)) & uint64(1):
+        return
+    for k in range(len(total)):
+        found.left[k] = total[k] - found.left[k]
+    for code in range(first, cells.shape[1]):
+        if _is_present(cells, code):
+            found.goes_left[code >> 6] ^= uint64(1) << uint64(code & 63)
+
+
+@njit(nogil=True)
 def _send_absent(cells, categorical, total, found):  # type: ignore[no-untyped-def]
     """Codes no row of the node has go with the heavier child: missing values, unseen levels."""
     left = weight = 0
@@ -232,6 +262,6 @@ def _send_absent(cells, categorical, total, found):  # type: ignore[no-untyped-d
             _set(found.goes_left, code)
 
 
-@njit(cache=True)
+@njit(nogil=True)
 def _set(words, code):  # type: ignore[no-untyped-def]
     words[code >> 6] |= uint64(1) << uint64(code & 63)

@@ -6,6 +6,7 @@ number in them is inside its bounds, so that the compiled code that reads the ar
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class HonestTrees:
     feature     (n_nodes,)              split on, -1 in a leaf
     child       (n_nodes,)              the left child (the right one is next), or the leaf's row
     goes_left   (n_nodes, 4)            bits of the codes that go left
-    shares      (n_leaves, n_arms, 2)   each arm's weight and weighted residual over the leaf's weight
+    shares      (n_leaves, n_arms, 2)   each arm's weight and residual over the leaf's weight
     n_features  codes per row
     """
 
@@ -68,7 +69,7 @@ class HonestTrees:
     @property
     def n_arms(self) -> int:
         """How many arms, control included."""
-        return self.shares.shape[1]
+        return int(self.shares.shape[1])
 
     def to_bytes(self) -> bytes:
         """Header and arrays, little-endian."""
@@ -96,8 +97,8 @@ class HonestTrees:
             ("<u8", (n_nodes, WORDS)),
             ("<f8", (n_leaves, n_arms, 2)),
         ]
-        arrays = _sections(content[size:], shapes)
-        trees = cls(*arrays, n_features=n_features)
+        root, feature, child, goes_left, shares = _sections(content[size:], shapes)
+        trees = cls(root, feature, child, goes_left, shares, n_features)
         trees.require_bounds()
         return trees
 
@@ -120,9 +121,7 @@ class HonestTrees:
         _require_shares(self.shares)
 
 
-def _sections(
-    content: bytes, shapes: Sequence[tuple[str, tuple[int, ...]]]
-) -> list[npt.NDArray[np.generic]]:
+def _sections(content: bytes, shapes: Sequence[tuple[str, tuple[int, ...]]]) -> list[Any]:
     """Arrays of known types and shapes that fill the content exactly."""
     sizes = [np.dtype(kind).itemsize * _product(shape) for kind, shape in shapes]
     if sum(sizes) != len(content):

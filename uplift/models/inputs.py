@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from uplift.errors import DataError
 from uplift.models.crossfit import Design, cluster_codes
@@ -137,7 +136,8 @@ def refuse_leaks(encoder: Encoder, encoded: Array, design: Design, outcomes: Any
     arm = design.arm[::step]
     for i, feature in enumerate(encoder.features):
         values = encoded[::step, i]
-        auc = _arm_auc(values, arm, n_arms=design.n_arms, ordered=feature.kind == "number")
+        codes = _value_codes(values)
+        auc = _arm_auc(codes, arm, n_arms=design.n_arms, ordered=feature.kind == "number")
         if auc > LEAK_AUC:
             raise DataError(
                 f"features: {feature.name!r} tells the arms apart (AUC {auc:.4f}, at most "
@@ -146,7 +146,10 @@ def refuse_leaks(encoder: Encoder, encoded: Array, design: Design, outcomes: Any
                 column=feature.name,
             )
         for name, outcome in outcomes.items():
-            if _outcome_correlation(values, outcome[::step], feature.kind) > LEAK_CORRELATION:
+            if (
+                _outcome_correlation(values, codes, outcome[::step], feature.kind)
+                > LEAK_CORRELATION
+            ):
                 raise DataError(
                     f"features: {feature.name!r} equals the outcome {name!r} (correlation above "
                     f"{LEAK_CORRELATION}). Remove it: it was measured after assignment.",
@@ -204,36 +207,39 @@ def _checked_propensity(propensity: Any, arm: IntArray, *, n_arms: int) -> Array
     return given
 
 
-def _arm_auc(values: Array, arm: IntArray, *, n_arms: int, ordered: bool) -> float:
-    """Largest area under the curve of one feature against any arm, in [0.5, 1]."""
+def _arm_auc(codes: IntArray, arm: IntArray, *, n_arms: int, ordered: bool) -> float:
+    """Largest area under the curve of one feature against any arm, in [0.5, 1].
+
+    codes  (n_rows,) of `_value_codes`
+    """
     largest = 0.5
-    filled = _with_missing_lowest(values)
-    codes = _few_levels(filled)
-    for k in range(n_arms):
-        inside = arm == k
-        if min(inside.sum(), (~inside).sum()) < MIN_ARM_FOR_LEAKS:
+    counts = np.bincount(codes)
+    for k in range(1 if n_arms == 2 else 0, n_arms):  # of two arms one mirrors the other
+        inside = np.bincount(codes[arm == k], minlength=len(counts))
+        outside = counts - inside
+        if min(inside.sum(), outside.sum()) < MIN_ARM_FOR_LEAKS:
             continue
         if ordered:
-            auc = _auc(filled, inside)
+            auc = _auc(inside, outside)
             largest = max(largest, auc, 1 - auc)
-        if codes is not None:
-            share = np.bincount(codes, weights=inside) / np.bincount(codes)
-            largest = max(largest, _auc(share[codes], inside))
+        if _are_few(counts):
+            order = np.argsort(inside / counts, kind="stable")
+            largest = max(largest, _auc(inside[order], outside[order]))
     return largest
 
 
-def _auc(values: Array, inside: npt.NDArray[np.bool_]) -> float:
-    n_inside = int(inside.sum())
-    n_outside = len(inside) - n_inside
-    rank_sum = float(stats.rankdata(values)[inside].sum())
-    return (rank_sum - n_inside * (n_inside + 1) / 2) / (n_inside * n_outside)
+def _auc(inside: IntArray, outside: IntArray) -> float:
+    """Area under the curve from counts per value, lowest value first."""
+    below = np.cumsum(outside) - outside
+    wins = float((inside * (below + outside / 2)).sum())
+    return wins / (float(inside.sum()) * float(outside.sum()))
 
 
-def _outcome_correlation(values: Array, outcome: Array, kind: str) -> float:
-    codes = _few_levels(_with_missing_lowest(values))
+def _outcome_correlation(values: Array, codes: IntArray, outcome: Array, kind: str) -> float:
     found = [_correlation(values, outcome)] if kind == "number" else []
-    if codes is not None:
-        mean = np.bincount(codes, weights=outcome) / np.bincount(codes)
+    counts = np.bincount(codes)
+    if _are_few(counts):
+        mean = np.bincount(codes, weights=outcome) / counts
         found.append(_correlation(mean[codes], outcome))
     return max(found, default=0.0)
 
@@ -248,16 +254,17 @@ def _correlation(x: Array, y: Array) -> float:
     return abs(float(a @ b)) / norm if norm > 0 else 0.0
 
 
-def _with_missing_lowest(values: Array) -> Array:
+def _value_codes(values: Array) -> IntArray:
+    """Place of each value among the distinct ones, (n_rows,); missing is a value, the lowest."""
     known = values[~np.isnan(values)]
     lowest = known.min() - 1 if len(known) else 0.0
-    return np.where(np.isnan(values), lowest, values)
+    filled = np.where(np.isnan(values), lowest, values)
+    return np.unique(filled, return_inverse=True)[1].astype(np.int64)
 
 
-def _few_levels(values: Array) -> IntArray | None:
-    """Codes of the distinct values when each has enough units on average; else None."""
-    distinct, codes = np.unique(values, return_inverse=True)
-    return codes.astype(np.int64) if len(distinct) * UNITS_PER_LEVEL <= len(values) else None
+def _are_few(counts: IntArray) -> bool:
+    """Whether values have enough units on average to be looked at one by one."""
+    return len(counts) * UNITS_PER_LEVEL <= int(counts.sum())
 
 
 def _require_length(values: npt.NDArray[Any], n_units: int, *, what: str) -> None:

@@ -1,8 +1,8 @@
-"""Models and suites on disk: JSON and LightGBM text, nothing that can run code.
+"""Models and suites on disk: JSON, LightGBM text and plain numbers, nothing that can run code.
 
 A model is a folder: `model.json` (kind, features with their levels, constants, digests) and one
-text file per forest. Digests are compared before LightGBM parses anything. Predictions after a
-reload are the same bit for bit.
+file per forest: LightGBM's text, or the arrays of a causal forest's trees. Digests are compared
+before anything is parsed. Predictions after a reload are the same bit for bit.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,13 @@ import pandas as pd
 
 from uplift.checks import Check
 from uplift.errors import DataError, DefinitionError, StateError
-from uplift.files import require_digest, write_text
+from uplift.files import require_digest, write_bytes, write_text
 from uplift.frames import read_parquet, write_parquet
 from uplift.models.baselines import ConstantEffect, RandomBaseline, ResponseModel, RuleBaseline
 from uplift.models.boosting import Forest
 from uplift.models.encoding import Encoder
+from uplift.models.forest import CausalForest
+from uplift.models.forest_trees import HonestTrees
 from uplift.models.learners import DRLearner, EffectModel, SLearner, TLearner, XLearner
 from uplift.strict_json import parse_json
 from uplift.suite import Candidate, Suite
@@ -38,6 +40,7 @@ KINDS: dict[str, type[EffectModel]] = {
     "t": TLearner,
     "x": XLearner,
     "dr": DRLearner,
+    "forest": CausalForest,
     "constant": ConstantEffect,
     "random": RandomBaseline,
     "response": ResponseModel,
@@ -65,10 +68,7 @@ def save_model(model: EffectModel, folder: str | Path) -> dict[str, str]:
     kind = _kind_of(model)
     target = Path(folder)
     constants, forests = model.parts()
-    digests = {
-        f"{name}.txt": write_text(forest.text(), target / f"{name}.txt")
-        for name, forest in sorted(forests.items())
-    }
+    digests = dict(_write_forest(forests[name], target / name) for name in sorted(forests))
     document = {
         "format": FORMAT,
         "kind": kind,
@@ -171,13 +171,25 @@ def _kind_of(model: Any) -> str:
     )
 
 
-def _read_forests(source: Path, recorded: Mapping[str, str]) -> dict[str, Forest]:
+def _write_forest(forest: Forest | HonestTrees, place: Path) -> tuple[str, str]:
+    """Name and SHA-256 of the file that holds a forest."""
+    if isinstance(forest, HonestTrees):
+        path = place.with_name(f"{place.name}.bin")
+        return path.name, write_bytes(forest.to_bytes(), path)
+    path = place.with_name(f"{place.name}.txt")
+    return path.name, write_text(forest.text(), path)
+
+
+def _read_forests(source: Path, recorded: Mapping[str, str]) -> dict[str, Forest | HonestTrees]:
     """Forests by name, each read only after its digest matched."""
-    forests = {}
+    forests: dict[str, Forest | HonestTrees] = {}
     for name, digest in recorded.items():
         path = _inside(source, name)
         require_digest(path, digest)
-        forests[path.stem] = Forest.from_text(path.read_text(encoding="utf-8"))
+        if path.suffix == ".bin":
+            forests[path.stem] = HonestTrees.from_bytes(path.read_bytes())
+        else:
+            forests[path.stem] = Forest.from_text(path.read_text(encoding="utf-8"))
     return forests
 
 

@@ -21,6 +21,7 @@ from uplift.models.boosting import bin_features, side_by_side
 from uplift.models.crossfit import CrossFit, Design, Sample, assign_folds, cross_fit
 from uplift.models.encoding import Encoder
 from uplift.models.foreign import ForeignModel
+from uplift.models.forest import CausalForest
 from uplift.models.inputs import checked_weight, refuse_leaks
 from uplift.models.learners import DRLearner, EffectModel, SLearner, TLearner, XLearner
 from uplift.progress import track
@@ -34,6 +35,7 @@ LEARNERS: dict[str, Callable[[int], EffectModel]] = {  # by name: a learner for 
     "t": lambda seed: TLearner(),
     "x": lambda seed: XLearner(),
     "dr": lambda seed: DRLearner(seed=seed),
+    "forest": lambda seed: CausalForest(seed=seed),
 }
 BASELINES: dict[str, Callable[[int], EffectModel]] = {
     "constant": lambda seed: ConstantEffect(seed=seed),
@@ -77,17 +79,23 @@ def train(
 ) -> Suite:
     """Train learners and all baselines on one shared cross-fit of a trial.
 
-    learners   names ("s", "t", "x", "dr"), or pairs of a name and an estimator: one of this
-               package, or any object with fit(X, y, treatment) and predict(X), such as
+    learners   names ("s", "t", "x", "dr", "forest"), or pairs of a name and an estimator: one of
+               this package, or any object with fit(X, y, treatment) and predict(X), such as
                scikit-uplift's; random, constant, response and rule baselines always enter
     outcome    what effects are about; None means the primary outcome. The outcomes that profit is
                made of are cross-fitted too
     n_threads  changes the time only, never a number
 
-    Refused: METRIC_KIND (a primary ratio is no number per customer), LEARNER_UNKNOWN,
+    Refused: ARGUMENT_INVALID (seed), METRIC_KIND (a primary ratio is no number per customer), LEARNER_UNKNOWN,
     LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
     ARM_TOO_SMALL, LEAK_TREATMENT, LEAK_OUTCOME and what `Encoder.fit` refuses.
     """
+    if seed < 0:
+        raise DefinitionError(
+            f"seed must be 0 or more, got {seed}. Give any such number; it makes the result "
+            "reproducible.",
+            code="ARGUMENT_INVALID",
+        )
     entrants = _entrants(learners, seed=seed)
     outcome = outcome or _primary(trial)
     names = _outcomes_to_model(trial, outcome)

@@ -106,10 +106,10 @@ FRENCH_CHECKS = {
     "check.ARM_TOO_SMALL.remedy": (
         "une version n’a que {value:count} clients : les intervalles sont grossiers."
     ),
-    "check.TIME_FUTURE.name": "Dates des résultats",
+    "check.TIME_FUTURE.name": "Dates des résultats et des contacts",
     "check.TIME_FUTURE.remedy": (
-        "{value:count} résultat(s) sont datés du futur et mis en attente. Réglez l’horloge du "
-        "système qui les a écrits et reprenez-les."
+        "{value:count} résultat(s) ou contact(s) sont datés du futur et mis en attente. Réglez "
+        "l’horloge du système qui les a écrits et reprenez-les."
     ),
     "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Résultats après le tirage",
     "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
