@@ -19,6 +19,7 @@ from uplift.analysis.maturity import mature_units
 from uplift.analysis.report import AnalysisReport
 from uplift.analysis.waves import is_redrawn, outcomes_of_waves
 from uplift.campaign_draws import DrawnCampaign
+from uplift.contact_logs import ContactLogs, KeptLog
 from uplift.files import write_text
 from uplift.frames import UNIT, read_frame
 from uplift.kept_holdout import KeptHoldout
@@ -69,11 +70,42 @@ class ReadCampaign(DrawnCampaign):
         self.__dict__["trial"] = trial
         return trial
 
-    def reading(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
+    @property
+    def contact_logs(self) -> ContactLogs:
+        """What senders say they sent and delivered."""
+        return ContactLogs(self.folder, self.experiment, self.registry, who=self.who)
+
+    def keep_contacts(self, contacts: Any) -> KeptLog:
+        """Check and keep a log of contacts → contact_logs/<number>-<digest>.parquet.
+
+        Several logs are one: a later one says what became of the contacts of an earlier one. The
+        analysis then reads the effect on who was reached too, and bounds it where the holdout was.
+
+        contacts  one row per contact (see `contact_log`): `unit`, and as far as known `sent_at`,
+                  `status`, `channel`, `campaign`
+        Errors: STATE_ORDER before the assignment, CONTACTS_LATE after the reading, and those of
+        `contact_log`.
+        """
+        self._require_state("contacts", "assigned")
+        logs, rules = self.contact_logs, self.reading_rules
+        table, notices = logs.read(contacts, rules=rules)
+        found = logs.counted(self.read("assign"), logs.with_log(table), rules=rules)
+        logs.keep(table)
+        return replace(found, number=len(logs.files()), checks=(*notices, *found.checks))
+
+    def reading(
+        self,
+        *,
+        as_of: str | date | datetime | None = None,
+        contacts: Any = None,
+        among: str | None = None,
+    ) -> AnalysisReport:
         """The analysis by the sealed plan, without writing it.
 
-        as_of  now when None; once the response window has closed, its end, so that a later
-               reading of the same data is the same reading. Without a zone, in the experiment's
+        as_of     now when None; once the response window has closed, its end, so that a later
+                  reading of the same data is the same reading. Without a zone, in the experiment's
+        contacts  a log of contacts beside those that are kept
+        among     see `uplift.analyse`
         """
         tables = (self.read("assign"), self.read("ingest"), self.read("customers"))
         self.require_unchanged()
@@ -85,6 +117,8 @@ class ReadCampaign(DrawnCampaign):
             as_of=min(read_at, schedule.closes_at),
             earlier=tuple(look for look in self.looks if not look.final),
             planned_units=self._planned_units,
+            contacts=self._contacts(contacts),
+            among=among,
             **self.reading_rules.words,
         )
         trail = self.registry.history(self.experiment.id).rows
@@ -97,15 +131,28 @@ class ReadCampaign(DrawnCampaign):
         path = self.path("looks")
         return looks_from(path.read_text(encoding="utf-8")) if path.is_file() else ()
 
-    def analyse(self, *, as_of: str | date | datetime | None = None) -> AnalysisReport:
+    def analyse(
+        self,
+        *,
+        as_of: str | date | datetime | None = None,
+        contacts: Any = None,
+        among: str | None = None,
+    ) -> AnalysisReport:
         """Read the experiment by its sealed plan → analysis.json.
 
         Before the window has closed the reading is provisional, and the experiment stays maturing.
+
+        contacts  a log of contacts, kept with the others when the experiment could be read by it
+        among     see `uplift.analyse`
+        Errors: those of `uplift.analyse` and of `keep_contacts`.
         """
         self._require_state("analyse", "maturing")
-        report = self.reading(as_of=as_of)
+        log = None if contacts is None else self._log_to_keep(contacts)
+        report = self.reading(as_of=as_of, contacts=log, among=among)
         self._keep_look(report)
         self._keep("analyse", replace(report, amendments=self._amended_before_reading(report)))
+        if log is not None:
+            self.contact_logs.keep(log)
         if report.provisional:
             self._record("analyse")
         else:
@@ -139,6 +186,19 @@ class ReadCampaign(DrawnCampaign):
         self._require_state("market", "assigned")
         assigned = self.read("assign")
         return market_shock(self.experiment, assigned, outcomes, since=since, as_of=as_of)
+
+    def _contacts(self, more: Any) -> pd.DataFrame | None:
+        """The log of contacts; None when there is none."""
+        logs = self.contact_logs
+        if more is None:
+            return logs.table()
+        return logs.with_log(logs.read(more, rules=self.reading_rules)[0])
+
+    def _log_to_keep(self, contacts: Any) -> pd.DataFrame:
+        """A log that may be kept now. Errors: CONTACTS_LATE and those of ids."""
+        log, _ = self.contact_logs.read(contacts, rules=self.reading_rules)
+        self.contact_logs.require_keepable(log)
+        return log
 
     def _watched(self) -> pd.DataFrame:
         """The assignment that models learn from: units whose response window has closed.

@@ -127,7 +127,7 @@ def eligible_units(
     Errors: those of ids, EXPERIMENT_UNKNOWN, ARTEFACT_UNKNOWN (not assigned yet), WAVE_UNKNOWN,
     FILE_CHECKSUM, SUPPRESSION_STALE.
     """
-    asked = clean_units(pd.Series(list(units), name=UNIT, dtype="str"), what="units asked for")
+    asked = clean_units(pd.Series(list(units), name=UNIT, dtype=object), what="units asked for")
     registry = Registry(root)
     entry, experiment = registry.entry(campaign), registry.definition(campaign)
     now = datetime.now(UTC) if as_of is None else experiment.schedule.moment(as_of)

@@ -5,6 +5,7 @@ A time without a zone is meant in the experiment's. What a clock change skips or
 
 import contextlib
 from datetime import datetime, timedelta
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -83,9 +84,15 @@ def _times(column: pd.Series, *, what: str) -> "pd.Series[pd.Timestamp]":
             code="TIME_INVALID",
             column=column,
         )
+    _refuse(
+        _numbers_among(column),
+        f"{expected}, found numbers among them. Write them as times.",
+        code="TIME_INVALID",
+        column=column,
+    )
     with contextlib.suppress(ValueError, TypeError):  # one zone or none, as is usual
         return pd.to_datetime(column, format="ISO8601")
-    times = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    times = pd.to_datetime(column.map(_whole), format="ISO8601", utc=True, errors="coerce")
     wrong = (times.isna() & column.notna()).to_numpy()
     shown = repr(column[wrong].iloc[0])[:SHOWN] if wrong.any() else ""
     _refuse(wrong, f"{expected}, found {shown}. Repair it.", code="TIME_INVALID", column=column)
@@ -98,6 +105,18 @@ def _times(column: pd.Series, *, what: str) -> "pd.Series[pd.Timestamp]":
         column=column,
     )
     return times
+
+
+def _numbers_among(column: pd.Series) -> npt.NDArray[np.bool_]:
+    """Which of several types of values are numbers, of which no time can be told. (n_rows,)."""
+    if column.dtype != object:
+        return np.zeros(len(column), dtype=np.bool_)
+    return np.array([isinstance(v, Number) and v == v for v in column], dtype=np.bool_)
+
+
+def _whole(value: Any) -> Any:
+    """A value without half characters, at which pandas stops."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _refuse(

@@ -46,6 +46,14 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file; what cannot even be a path is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # a name that is too long, or holds a NUL
+        return False
+
+
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:

@@ -23,10 +23,12 @@ import pyarrow.parquet as pq
 
 from uplift.checks import Check, warning
 from uplift.errors import MAX_ROWS_SHOWN, DataError
-from uplift.files import file_digest, whole_file
+from uplift.files import file_digest, is_file, whole_file
 
 UNIT = "unit"
 TEXT_COLUMNS = (UNIT, "household", "cluster", "arm", "stratum", "experiment", "campaign", "basket")
+LARGEST = 1e100  # of measured numbers: sums of their cubes are numbers still
+MAX_NAME_SHOWN = 200  # characters of a path in a message
 MAX_ID_BYTES = 256  # longer "ids" are free text that slipped into the wrong column
 CONTROL_CHARACTERS = r"[\p{Cc}\p{Cf}]"  # NUL, zero-width, byte-order mark, bidirectional marks
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # no text: a byte that was not UTF-8
@@ -150,6 +152,16 @@ def require_unique(
     )
 
 
+def require_rows(table: pd.DataFrame, *, what: str) -> None:
+    """Refuse to read a table without rows. Errors: EMPTY_INPUT."""
+    if table.empty:
+        raise DataError(
+            f"{what}: there are no rows. An empty table is taken for a broken one, never for "
+            "customers who did nothing: give the whole table.",
+            code="EMPTY_INPUT",
+        )
+
+
 def rows_by_id(units: pd.Series, *, among: pd.Series) -> npt.NDArray[np.int64]:
     """Row of `among` that holds each id, counted from 0; -1 where none does. Returns (n_units,)."""
     places = pc.index_in(_arrow_text(units), value_set=_arrow_text(among))
@@ -166,9 +178,25 @@ def require_exportable(units: pd.Series, *, what: str) -> None:
     )
 
 
+def require_labels(labels: pd.Series, *, what: str) -> None:
+    """Refuse a column of names that holds what is no text, such as a list. Errors: ARM_UNKNOWN."""
+    if labels.dtype != object:
+        return
+    _refuse(
+        pa.array([not isinstance(label, str) for label in labels]) if len(labels) else pa.array([]),
+        "ARM_UNKNOWN",
+        f"{what}: column {labels.name!r} must hold names as text. Write the names of the arms.",
+        str(labels.name),
+    )
+
+
 def write_parquet(frame: pd.DataFrame, path: str | Path) -> str:
-    """Write a frame whole or not at all, with page checksums; gives the file's SHA-256."""
-    table = pa.Table.from_pandas(frame, preserve_index=False)
+    """Write a frame whole or not at all, with page checksums; gives the file's SHA-256.
+
+    Errors: FEATURE_MIXED for a column of several types, VALUE_RANGE for numbers beyond 64 bits and
+    for half characters.
+    """
+    table = _arrow_table(frame)
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, write_page_checksum=True, compression="zstd")
     return file_digest(path)
@@ -232,11 +260,27 @@ def frame_digest(frame: pd.DataFrame) -> str:
     digest = hashlib.sha256()
     for name in frame.columns:
         digest.update(f"{name}:{frame[name].dtype};".encode())
-        digest.update(pd.util.hash_pandas_object(frame[name], index=False).to_numpy().tobytes())
+        digest.update(_hashes(frame[name]).tobytes())
     return digest.hexdigest()
 
 
+def _hashes(column: pd.Series) -> npt.NDArray[np.uint64]:
+    """A number per value; what cannot be hashed itself, such as a list, is by how it reads."""
+    try:
+        return np.asarray(pd.util.hash_pandas_object(column, index=False))
+    except (TypeError, UnicodeEncodeError):
+        return np.asarray(pd.util.hash_pandas_object(column.map(repr), index=False))
+
+
 def _to_pandas(source: Table, *, what: str) -> pd.DataFrame:
+    """A frame of its own, whose columns have names that are text."""
+    frame = _frame_of(source, what=what)
+    if not all(isinstance(name, str) for name in frame.columns):
+        frame.columns = pd.Index([str(name) for name in frame.columns])
+    return frame
+
+
+def _frame_of(source: Table, *, what: str) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         return source.copy(deep=False).reset_index(drop=True)
     if isinstance(source, str | Path):
@@ -256,10 +300,37 @@ def _to_pandas(source: Table, *, what: str) -> pd.DataFrame:
     return pd.DataFrame(collected.to_pandas()).reset_index(drop=True)
 
 
+def _arrow_table(frame: pd.DataFrame) -> pa.Table:
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        refused, code, what = error, "FEATURE_MIXED", "values of several types, or of none"
+        remedy = "Write numbers as numbers and texts as texts."
+    except (OverflowError, UnicodeEncodeError) as error:
+        refused, code = error, "VALUE_RANGE"
+        what = "whole numbers beyond 64 bits, or half characters (U+D800 to U+DFFF)"
+        remedy = "Write such numbers as text, and read texts as UTF-8."
+    name = next((str(name) for name in frame.columns if not _fits_arrow(frame[name])), "?")
+    raise DataError(
+        f"Column {name!r} holds {what}, so the table cannot be kept. {remedy}",
+        code=code,
+        column=name,
+    ) from refused
+
+
+def _fits_arrow(column: pd.Series) -> bool:
+    try:
+        pa.array(column, from_pandas=True)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        return False
+    return True
+
+
 def _require_file(path: str | Path, *, what: str) -> None:
-    if not Path(path).is_file():
+    if not is_file(path):
+        shown = repr(str(path)[:MAX_NAME_SHOWN])
         raise DataError(
-            f"{what}: there is no file {path}. Give the path of a parquet or CSV file.",
+            f"{what}: there is no file {shown}. Give the path of a parquet or CSV file.",
             code="FILE_MISSING",
         )
 

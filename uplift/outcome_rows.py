@@ -15,7 +15,7 @@ from uplift.checks import Check, warning
 from uplift.errors import DataError
 from uplift.event_times import in_future, in_utc, times_in_zone
 from uplift.experiment import Experiment
-from uplift.frames import UNIT, require_unique, rows_by_id
+from uplift.frames import LARGEST, UNIT, require_rows, require_unique, rows_by_id
 from uplift.metrics import Metric
 from uplift.reading_rules import ReadingRules
 
@@ -68,8 +68,10 @@ def rows_that_count(
 ) -> tuple[OutcomeRows, tuple[Check, ...]]:
     """The rows of assigned units, after the assignment and not in the future; and the warnings.
 
-    Errors: ID_DUPLICATE, OUTCOME_BEFORE_ASSIGNMENT, TIME_INVALID, TIME_NAIVE, TIME_AMBIGUOUS.
+    Errors: EMPTY_INPUT, ID_DUPLICATE, OUTCOME_BEFORE_ASSIGNMENT, TIME_INVALID, TIME_NAIVE,
+    TIME_AMBIGUOUS.
     """
+    require_rows(table, what="outcomes")
     if rules.repeats == "refuse":
         require_unique(
             table[UNIT],
@@ -101,7 +103,7 @@ def value_per_unit(
             of a unit that are not read by the first, it is whether any is 1
     Errors: OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE, OUTCOME_NOT_BINARY.
     """
-    numbers = _numbers(rows.table[name], name)[rows.row]
+    numbers = as_numbers(rows.table[name], name=name)[rows.row]
     known = ~np.isnan(numbers)
     refuse_not_finite(numbers[known], column=name, rows=rows.row[known])
     if binary is not None:
@@ -124,13 +126,16 @@ def value_per_unit(
 
 
 def refuse_not_finite(values: Array, *, column: str, rows: IntArray | None = None) -> None:
-    """Refuse infinite and missing values; `rows` are their rows in the source, from 0."""
-    wrong = np.flatnonzero(~np.isfinite(values))
+    """Refuse infinite and missing values, and those beyond `LARGEST`, which no moments hold.
+
+    rows  in which row of the source each value stands, from 0
+    """
+    wrong = np.flatnonzero(~(np.abs(values) <= LARGEST))
     if len(wrong):
         shown = wrong if rows is None else np.sort(rows[wrong])
         raise DataError(
-            f"outcomes: column {column!r} is not finite in {len(wrong)} row(s), first in row "
-            f"{shown[0] + 1}. Repair the source.",
+            f"outcomes: column {column!r} is not finite (or beyond {LARGEST:g}) in "
+            f"{len(wrong)} row(s), first in row {shown[0] + 1}. Repair the source.",
             code="OUTCOME_NOT_FINITE",
             column=column,
             count=len(wrong),
@@ -138,17 +143,23 @@ def refuse_not_finite(values: Array, *, column: str, rows: IntArray | None = Non
         )
 
 
-def _numbers(column: pd.Series, name: str) -> Array:
-    """A column as floats: numbers, true and false, also where gaps made them objects."""
-    if pd.api.types.is_numeric_dtype(column.dtype):  # booleans count as numeric
+def as_numbers(
+    column: pd.Series, *, name: str, what: str = "outcomes", code: str = "OUTCOME_NOT_NUMERIC"
+) -> Array:
+    """A column as floats: numbers, true and false, also where gaps made them objects. (n_rows,).
+
+    code  of the refusal of anything else
+    """
+    kind = column.dtype  # booleans count as numeric
+    if pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind):
         return np.asarray(column.to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
     if pd.api.types.infer_dtype(column, skipna=True) in NUMBERS_AMONG_OBJECTS:
         return column.where(column.notna(), np.nan).to_numpy(np.float64)
     found = next((value for value in column if isinstance(value, str)), column.dtype)
     raise DataError(
-        f"outcomes: column {name!r} must hold numbers, found {str(found)[:40]!r}. "
+        f"{what}: column {name!r} must hold numbers, found {str(found)[:40]!r}. "
         "Write numbers with a decimal point and no currency sign.",
-        code="OUTCOME_NOT_NUMERIC",
+        code=code,
         column=name,
     )
 

@@ -92,7 +92,7 @@ analysis:
   decision_rule: >-
     Scale the voucher if its profit per customer is proven and opt-outs stay within the margin;
     stop it if a loss is proven; otherwise test again.
-money: {{currency: EUR, value: spend, margin_rate: 0.3}}
+money: {{currency: EUR, value: spend, margin_rate: 0.3, redemption: redeemed}}
 """
 
 

@@ -17,8 +17,15 @@ from uplift.checks import Check, warning
 from uplift.economics import Economics
 from uplift.errors import DataError
 from uplift.experiment import Experiment
-from uplift.frames import UNIT, personal_id_warning, read_frame, require_unique, rows_by_id
-from uplift.outcome_rows import refuse_not_finite
+from uplift.frames import (
+    UNIT,
+    personal_id_warning,
+    read_frame,
+    require_labels,
+    require_unique,
+    rows_by_id,
+)
+from uplift.outcome_rows import as_numbers, refuse_not_finite
 from uplift.outcomes import joined_outcomes
 from uplift.reading_rules import REFUSE_ALL, ReadingRules, RuleWords, as_told
 from uplift.table import Column, Result, Table
@@ -232,7 +239,9 @@ def _check_designed(experiment: Experiment, table: pd.DataFrame) -> None:
     """Refuse propensities that are not the design's; rerandomised, that are far from it."""
     rerandomised = experiment.assignment.method == "rerandomised"
     designed = table["arm"].map(experiment.shares).to_numpy(np.float64)
-    recorded = table["propensity"].to_numpy(np.float64)
+    recorded = as_numbers(
+        table["propensity"], name="propensity", what="assignment", code="PROPENSITY_MISMATCH"
+    )
     tolerance = REDRAWN_TOLERANCE if rerandomised else 0
     wrong = np.flatnonzero(~np.isclose(recorded, designed, rtol=tolerance, atol=1e-9))
     if len(wrong):
@@ -258,6 +267,7 @@ def _check_arm_labels(labels: pd.Series, known: Sequence[str]) -> None:
             count=int(null.sum()),
             rows=[int(row) + 1 for row in np.flatnonzero(null)[:5]],
         )
+    require_labels(labels, what="assignment")
     for label in labels.unique():
         if label not in known:
             near = get_close_matches(str(label).strip().lower(), known, n=1)

@@ -206,7 +206,7 @@ def test_the_report_says_total_sum_residual_profit_and_winners(one):
     text = " ".join(report.words)
     assert "320 customers held out" in text
     assert "Its 11 campaigns add up to" in text
-    assert "proven winners would claim" in text
+    assert "that read as gains beyond chance would claim" in text
     value, ci = report.profit
     reach = sum(one.reach for one in report.total.campaigns)
     assert report.cost == pytest.approx(0.1 * reach)

@@ -127,3 +127,11 @@ def test_every_pair_of_treatments_is_compared_both_ways(make_campaign):
     for a, b in itertools.permutations(["email", "post", "phone"], 2):
         assert money.difference(a, b).effect == pytest.approx(-money.difference(b, a).effect)
     assert "email" in money.table().text()
+
+
+def test_vouchers_that_cost_and_are_not_counted_are_said_to_be_left_out(make_campaign):
+    campaign = make_campaign(changes=[(", redemption: redeemed", "")])
+    codes = [check.code for check in campaign.analyse().checks if not check.passed]
+    assert "REDEMPTION_UNKNOWN" in codes
+    counted = make_campaign().analyse()
+    assert "REDEMPTION_UNKNOWN" not in [check.code for check in counted.checks]

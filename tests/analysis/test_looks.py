@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 import uplift as up
+from tests.plans import spend_plan
 from uplift.analysis.look_record import looks_from, looks_text, with_look
 from uplift.analysis.looks import LookRule, look_rule
 from uplift.errors import StateError
@@ -18,30 +19,13 @@ from uplift.inference.moments import Moments
 from uplift.looks import information
 from uplift.strict_yaml import parse_yaml
 
-TRIGGER = """
-id: welcome
-title: Welcome voucher
-kind: trigger
-owner: crm
-objective: profit
-hypothesis: It pays.
-audience: {description: New customers}
-arms:
-  - {name: control, share: 0.5}
-  - {name: email, share: 0.5, channel: email, unit_cost: 0.05}
-metrics:
-  primary:
-    metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 7,
-             owner: crm}
-    expected_mean: 10
-    expected_std_dev: 5
-    minimum_effect: 0.1
-  no_guardrails_because: A test of looks.
-schedule: {starts_at: 2017-07-03T08:00:00, ends_at: 2017-08-02T08:00:00, timezone: Europe/Paris,
-           response_days: 7}
-analysis: {decision_rule: Scale what is proven., looks_days: [17, 27, 37], MONITORING}
-money: {currency: EUR, value: spend, margin_rate: 0.3}
-"""
+TRIGGER = spend_plan(
+    id="welcome",
+    kind="trigger",
+    schedule="{starts_at: 2017-07-03T08:00:00, ends_at: 2017-08-02T08:00:00, "
+    "timezone: Europe/Paris, response_days: 7}",
+    analysis="looks_days: [17, 27, 37], MONITORING",
+)
 LAUNCH = pd.Timestamp("2017-07-03T08:00", tz="Europe/Paris")
 
 

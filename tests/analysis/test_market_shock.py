@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import uplift as up
+from tests.plans import spend_plan
 from uplift.errors import DataError, DefinitionError, StateError
 from uplift.event_times import days_between
 from uplift.experiment import experiment_from
@@ -14,26 +15,13 @@ from uplift.inference.means import welch
 from uplift.inference.moments import Moments
 from uplift.strict_yaml import parse_yaml
 
-PLAN = """
-id: weekly
-title: Weekly letter
-kind: campaign_holdout
-owner: crm
-objective: profit
-hypothesis: It pays.
-audience: {description: Everyone}
-arms:
-  - {name: control, share: 0.5}
-  - {name: letter, share: 0.5, unit_cost: 0.5}
-metrics:
-  primary:
-    metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 7,
-             owner: crm}
-  no_guardrails_because: A test of the market.
-schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 56}
-analysis: {decision_rule: Scale what is proven.}
-money: {currency: EUR, value: spend, margin_rate: 0.3}
-"""
+PLAN = spend_plan(
+    id="weekly",
+    title="Weekly letter",
+    arms=("{name: control, share: 0.5}", "{name: letter, share: 0.5, unit_cost: 0.5}"),
+    expected={},
+    schedule="{starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 56}",
+)
 LAUNCH = datetime(2017, 7, 3, 6, tzinfo=UTC)
 SHOCK, END = LAUNCH + timedelta(days=35), LAUNCH + timedelta(days=56)
 

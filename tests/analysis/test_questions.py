@@ -6,40 +6,20 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 import uplift as up
+from tests.plans import share_of, spend_plan
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import experiment_from
 from uplift.strict_yaml import parse_yaml
 
-PLAN = """
-id: voucher
-title: Voucher
-kind: campaign_holdout
-owner: crm
-objective: profit
-hypothesis: It pays.
-audience: {description: Everyone}
-arms:
-  - {name: control, share: 0.5}
-  - {name: email, share: 0.5, channel: email, unit_cost: 0.05}
-metrics:
-  primary:
-    metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 7,
-             owner: crm, cap: 60}
-    expected_mean: 10
-    expected_std_dev: 5
-    minimum_effect: 0.1
-  secondary:
-    - metric: {name: opened, version: 1, title: Opened, column: opened, kind: proportion,
-               unit: share, window_days: 7, owner: crm, delivery: true}
-    - metric: {name: buyer, version: 1, title: Buyers, column: bought, kind: proportion,
-               unit: share, window_days: 7, owner: crm}
-  funnel: [opened@1, buyer@1, spend@1]
-  no_guardrails_because: A test of questions.
-schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 7}
-analysis: {decision_rule: Scale what is proven., looks_days: [7], segments: [region, age_group],
-           covariates: [before]}
-money: {currency: EUR, value: spend, margin_rate: 0.3}
-"""
+PLAN = spend_plan(
+    metric="cap: 60",
+    secondary=(
+        share_of("opened", "Opened", "opened", "delivery: true"),
+        share_of("buyer", "Buyers", "bought"),
+    ),
+    funnel="[opened@1, buyer@1, spend@1]",
+    analysis="looks_days: [7], segments: [region, age_group], covariates: [before]",
+)
 ORACLE = {"hochberg": "simes-hochberg", "bonferroni": "bonferroni", "benjamini_hochberg": "fdr_bh"}
 REGIONS = ("east", "north", "south", "west")
 

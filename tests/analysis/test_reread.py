@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import uplift as up
+from tests.plans import spend_plan
 from uplift.analysis.reread_periods import period_ends
 from uplift.analysis.reread_record import rereads_from, rereads_text, with_rereads
 from uplift.errors import DataError, DefinitionError, StateError
@@ -18,26 +19,18 @@ from uplift.inference.ratios import ratio
 from uplift.strict_yaml import parse_yaml
 from uplift.table import to_plain
 
-PLAN = """
-id: voucher
-title: Voucher
-kind: campaign_holdout
-owner: crm
-objective: profit
-hypothesis: It pays.
-audience: {description: Everyone}
-arms:
-  - {name: control, share: 0.5}
-  - {name: email, share: 0.5, unit_cost: 0.4, redemption_cost: 2.0}
-metrics:
-  primary:
-    metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 28,
-             owner: crm}
-  no_guardrails_because: A test of the long term.
-schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 28}
-analysis: {reread_days: [28, 84], decision_rule: Scale what is proven.}
-money: {currency: EUR, value: spend, margin_rate: 0.5, redemption: redeemed}
-"""
+PLAN = spend_plan(
+    arms=(
+        "{name: control, share: 0.5}",
+        "{name: email, share: 0.5, unit_cost: 0.4, redemption_cost: 2.0}",
+    ),
+    days=28,
+    expected={},
+    schedule="{starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 28}",
+    analysis="reread_days: [28, 84]",
+    margin_rate=0.5,
+    money="redemption: redeemed",
+)
 LAUNCH = datetime(2017, 7, 3, 6, tzinfo=UTC)
 N_WEEKS = 12
 PULLED = (3.0,) * 4 + (-2.0,) * 8  # more a week, then less
@@ -309,7 +302,7 @@ def test_several_treatments_share_the_error(pulled):
         ((), {"as_of": at(27)}, StateError, "REREAD_EARLY"),
         ((), {"as_of": at(83), "days": [84]}, StateError, "REREAD_EARLY"),
         ((), {"as_of": at(84), "days": [30]}, DefinitionError, "REREAD_UNPLANNED"),
-        ([("reread_days: [28, 84], ", "")], {"as_of": at(84)}, DefinitionError, "REREAD_UNPLANNED"),
+        ([(", reread_days: [28, 84]", "")], {"as_of": at(84)}, DefinitionError, "REREAD_UNPLANNED"),
     ],
 )
 def test_days_that_are_not_over_or_not_planned_are_refused(pulled, changes, options, error, code):
@@ -319,7 +312,7 @@ def test_days_that_are_not_over_or_not_planned_are_refused(pulled, changes, opti
 
 
 def test_without_a_plan_the_days_given_are_the_family_and_a_warning_stays(pulled):
-    plan = experiment(("reread_days: [28, 84], ", ""))
+    plan = experiment((", reread_days: [28, 84]", ""))
     report = up.reread(plan, *pulled, days=[28, 84], as_of=at(84))
     planned = up.reread(experiment(), *pulled, as_of=at(84))
     assert to_plain(report.rows) == to_plain(planned.rows)
@@ -344,16 +337,22 @@ def test_a_table_that_ends_too_early_is_no_loss(pulled):
     assert caught.value.code == "TIME_INVALID"
 
 
-@pytest.mark.parametrize(
-    ("kept", "code"), [(0, "ARM_MISSING"), (1, "ARM_TOO_SMALL"), (None, "ARM_MISSING")]
-)
+@pytest.mark.parametrize(("kept", "code"), [(0, "ARM_MISSING"), (1, "ARM_TOO_SMALL")])
 def test_an_arm_without_units_is_refused_by_name(pulled, kept, code):
     assigned, events = pulled
     treated = assigned[assigned["arm"] == "email"]
-    some = pd.concat([assigned[assigned["arm"] == "control"], treated[: kept or 0]])
-    with pytest.raises(DataError, match=r"arm '(email|control)' has") as caught:
-        up.reread(experiment(), some if kept is not None else assigned[:0], events, as_of=at(84))
+    some = pd.concat([assigned[assigned["arm"] == "control"], treated[:kept]])
+    with pytest.raises(DataError, match="arm 'email' has") as caught:
+        up.reread(experiment(), some, events, as_of=at(84))
     assert caught.value.code == code
+
+
+def test_a_table_without_rows_is_refused_and_never_read_as_nothing(pulled):
+    assigned, events = pulled
+    for tables in ((assigned[:0], events), (assigned, events[:0])):
+        with pytest.raises(DataError, match="there are no rows") as caught:
+            up.reread(experiment(), *tables, as_of=at(84))
+        assert caught.value.code == "EMPTY_INPUT"
 
 
 def test_where_nobody_buys_nothing_is_estimable_and_nothing_fails(pulled):

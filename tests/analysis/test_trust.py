@@ -7,12 +7,13 @@ from scipy import stats
 
 import uplift as up
 from tests.analysis.test_questions import PLAN, campaign
+from tests.plans import spend_plan
 from uplift.errors import DefinitionError
 from uplift.experiment import experiment_from
 from uplift.strict_yaml import parse_yaml
 
 AS_OF = "2017-08-01"
-SHORT = PLAN.replace("segments: [region, age_group],\n           covariates: [before]", "NOTHING")
+SHORT = PLAN.replace("segments: [region, age_group], covariates: [before]", "NOTHING")
 
 
 def plan(analysis="", **replaced):
@@ -136,32 +137,18 @@ def test_the_belief_stands_beside_the_test_and_a_prior_pulls_it():
 
 # --- heavy tails ---------------------------------------------------------------------------------
 
-HEAVY = """
-id: voucher
-title: Voucher
-kind: campaign_holdout
-owner: crm
-objective: profit
-hypothesis: It pays.
-audience: {description: Everyone}
-arms:
-  - {name: control, share: 0.05}
-  - {name: email, share: 0.95, channel: email, unit_cost: 0.0}
-metrics:
-  primary:
-    metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 7,
-             owner: crm}
-    expected_mean: 1
-    expected_std_dev: 10
-    minimum_effect: 0.1
-  secondary:
-    - metric: {name: big_order, version: 1, title: Large order, column: spend, kind: quantile,
-               quantile: 0.9, unit: EUR, window_days: 7, owner: crm}
-  no_guardrails_because: A test of tails.
-schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 7}
-analysis: {decision_rule: Scale what is proven.}
-money: {currency: EUR, value: spend, margin_rate: 1}
-"""
+HEAVY = spend_plan(
+    arms=(
+        "{name: control, share: 0.05}",
+        "{name: email, share: 0.95, channel: email, unit_cost: 0.0}",
+    ),
+    expected={"expected_mean": 1, "expected_std_dev": 10, "minimum_effect": 0.1},
+    secondary=(
+        "{name: big_order, version: 1, title: Large order, column: spend, kind: quantile, "
+        "quantile: 0.9, unit: EUR, window_days: 7, owner: crm}",
+    ),
+    margin_rate=1,
+)
 
 
 def heavy(seed, n=20_000, buyers=0.01):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import uplift as up
+from tests.plans import spend_plan
 from uplift.analysis.waves import outcomes_by_wave
 from uplift.errors import DataError
 from uplift.experiment import experiment_from
@@ -14,36 +15,22 @@ from uplift.inference.moments import Moments
 from uplift.inference.ratios import ratio
 from uplift.strict_yaml import parse_yaml
 
-PLAN = """
-id: weekly
-title: Weekly letter
-kind: campaign_holdout
-owner: crm
-objective: profit
-hypothesis: It pays.
-audience: {description: Everyone}
-arms:
-  - {name: control, share: 0.5}
-  - {name: letter, share: 0.5, channel: post, unit_cost: 0.5}
-metrics:
-  primary:
-    metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 7,
-             owner: crm}
-    expected_mean: 10
-    expected_std_dev: 5
-    minimum_effect: 0.1
-  no_guardrails_because: A test of waves.
-schedule:
+PLAN = spend_plan(
+    id="weekly",
+    title="Weekly letter",
+    arms=(
+        "{name: control, share: 0.5}",
+        "{name: letter, share: 0.5, channel: post, unit_cost: 0.5}",
+    ),
+    schedule="""
   starts_at: 2017-07-03T08:00:00
   timezone: Europe/Paris
   response_days: 10
   waves:
     - {name: first, starts_at: 2017-07-03T08:00:00}
     - {name: second, starts_at: 2017-07-10T08:00:00, draw: redrawn}
-    - {name: third, starts_at: 2017-07-17T08:00:00, draw: redrawn}
-analysis: {decision_rule: Scale what is proven.}
-money: {currency: EUR, value: spend, margin_rate: 0.3}
-"""
+    - {name: third, starts_at: 2017-07-17T08:00:00, draw: redrawn}""",
+)
 WAVES = ("first", "second", "third")
 COLUMNS = ("total t", "draws t", "total c", "draws c")
 

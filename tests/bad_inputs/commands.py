@@ -11,6 +11,7 @@ import typer
 
 from uplift.cli import main
 
+GROUPS = ("control", "registry")  # commands of several words
 one_command = functools.cache(typer.main.get_command)  # else made anew for each run: half its time
 
 
@@ -29,6 +30,12 @@ def done(*words) -> str:
     code, out, err = run(*words)
     assert code == 0, (words, err)
     return out
+
+
+def in_project(words, project) -> tuple:
+    """A command's words with the project's folder as an option before its arguments."""
+    n = 2 if words[0] in GROUPS else 1
+    return (*words[:n], "--root", project, *words[n:])
 
 
 def contents(project) -> dict[str, str]:

@@ -10,36 +10,14 @@ import numpy as np
 import pandas as pd
 
 import uplift as up
+from tests.plans import share_of, spend_plan
 from uplift.experiment import experiment_from
 from uplift.strict_yaml import parse_yaml
 
-DEFINITION = """
-id: voucher
-title: Voucher
-kind: campaign_holdout
-owner: crm
-objective: profit
-hypothesis: It pays.
-audience: {description: Everyone}
-arms:
-  - {name: control, share: 0.5}
-  - {name: email, share: 0.5, channel: email, unit_cost: 0.05}
-metrics:
-  primary:
-    metric: {name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: 7,
-             owner: crm}
-    expected_mean: 10
-    expected_std_dev: 5
-    minimum_effect: 0.1
-  secondary:
-    - metric: {name: buyer, version: 1, title: Buyers, column: bought, kind: proportion,
-               unit: share, window_days: 7, owner: crm}
-      expected_mean: 0.5
-  no_guardrails_because: A test of refusals.
-schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 7}
-analysis: {decision_rule: Scale what is proven., looks_days: [7]}
-money: {currency: EUR, value: spend, margin_rate: 0.3}
-"""
+DEFINITION = spend_plan(
+    secondary=(share_of("buyer", "Buyers", "bought") + "\n      expected_mean: 0.5",),
+    analysis="looks_days: [7]",
+)
 N_UNITS = 400
 SUPPRESSION = "# generated_at: {made}\nunit\nnobody-of-these\n"  # {made}: an hour before it is read
 SHORTEST_ID = 6  # of those that are looked for in messages: shorter ones are there by chance
@@ -265,6 +243,41 @@ def only(arm, count) -> Change:
         inputs.assigned = inputs.assigned[keep].reset_index(drop=True)
         known = inputs.outcomes["unit"].isin(inputs.assigned["unit"])
         inputs.outcomes = inputs.outcomes[known].reset_index(drop=True)
+
+    return change
+
+
+def log_of_contacts(leaked=0, **columns) -> Change:
+    """A log in which every treated unit was reached, and so many of the control; more columns."""
+
+    def change(inputs):
+        treated = inputs.assigned["arm"] == "email"
+        leak = ~treated & ((~treated).cumsum() <= leaked)
+        log = inputs.assigned.loc[treated | leak, ["unit"]].reset_index(drop=True)
+        first = {name: [*value, *[value[-1]] * len(log)] for name, value in columns.items()}
+        inputs.contacts = log.assign(**{name: v[: len(log)] for name, v in first.items()})
+
+    return change
+
+
+def of_customers(name, values) -> Change:
+    """A column of what is known of the customers."""
+
+    def change(inputs):
+        inputs.customers = inputs.customers.assign(**{name: values(inputs)})
+
+    return change
+
+
+def in_segments(of: Change) -> Change:
+    """A column `region` of the customers, by which the plan reads segments."""
+    planned = defined("looks_days: [7]}", "looks_days: [7], segments: [region]}")
+    return all_of(planned, of)
+
+
+def without_rows(table) -> Change:
+    def change(inputs):
+        setattr(inputs, table, getattr(inputs, table).head(0))
 
     return change
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_inputs.commands import contents, run
+from tests.bad_inputs.commands import contents, in_project, run
 from tests.bad_inputs.inputs import Change, Inputs, good_inputs
 from tests.bad_inputs.steps import STEPS, Step
 from uplift.cli.common import CHECKS
@@ -100,7 +100,7 @@ def judge_command(case: Case, name: str, project_for) -> None:
     project = project_for(step.stage_for(inputs))
     words = step.words(inputs, project)
     before = contents(project)
-    code, out, err = run(words[0], *in_project(words, project))
+    code, out, err = run(*in_project(words, project))
     assert "Traceback" not in out + err
     if case.happens == REFUSE:
         if step.reports:
@@ -118,12 +118,6 @@ def judge_command(case: Case, name: str, project_for) -> None:
     for said in (case.code, case.says):
         assert said in out
     require_anonymous(out + err, inputs)
-
-
-def in_project(words, project: Path) -> list:
-    """The words after the command, with the project's folder as an option before them."""
-    sub = [words[1]] if words[0] == "control" else []
-    return [*sub, "--root", project, *words[1 + len(sub) :]]
 
 
 def judge_refusal(case: Case, step: Step, message: str, inputs: Inputs) -> None:

@@ -197,11 +197,16 @@ assignment: {contact_caps: [{max_contacts: 9, window_days: 30}]}
 """
 
 
-def two_waves(inputs, project) -> Words:
-    """A campaign whose first wave is assigned; gives what the second one is told."""
+def with_waves(definition: str) -> str:
+    """The definition with a second wave, and a cap on contacts."""
     old = "schedule: {starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 7}\n"
     new = "schedule:\n  starts_at: 2017-07-03T08:00:00\n  timezone: Europe/Paris\n"
-    inputs.definition = inputs.definition.replace(old, f"{new}  response_days: 7{WAVES}")
+    return definition.replace(old, f"{new}  response_days: 7{WAVES}")
+
+
+def two_waves(inputs, project) -> Words:
+    """A campaign whose first wave is assigned; gives what the second one is told."""
+    inputs.definition = with_waves(inputs.definition)
     write_definition(inputs, project)
     customers = customers_file(inputs, project)
     contacts = parquet(inputs.contacts, project / "contacts.parquet")
@@ -273,6 +278,42 @@ def analyse_words(inputs, project):
     in_the_folder(inputs, project)
     parquet(inputs.outcomes, folder_of(project) / "outcomes.parquet")
     return ("analyse", "voucher", *flags(inputs), "--as-of", inputs.as_of)
+
+
+def contacts_call(inputs, project):
+    in_the_folder(inputs, project)
+    log = inputs.contacts
+    return lambda: campaign(inputs, project).keep_contacts(log)
+
+
+def contacts_words(inputs, project):
+    in_the_folder(inputs, project)
+    return ("contacts", "voucher", parquet(inputs.contacts, project / "log.parquet"))
+
+
+def analyse_by_contacts_words(inputs, project):
+    words = analyse_words(inputs, project)
+    return (*words, "--contacts", parquet(inputs.contacts, project / "log.parquet"))
+
+
+def whole_road_words(inputs, project):
+    """The analysis of a campaign by its own definition, with the steps before it done."""
+    write_definition(inputs, project)
+    one = campaign(inputs, project)
+    one.design(n_units=1_000)
+    one.seal()
+    one.assign(inputs.customers)
+    one.ingest(inputs.outcomes)
+    return ("analyse", "voucher", "--as-of", inputs.as_of)
+
+
+def among_call(inputs, project):
+    analyse_words(inputs, project)
+    return lambda: campaign(inputs, project).analyse(among="opened")
+
+
+def among_words(inputs, project):
+    return (*analyse_words(inputs, project), "--among", "opened")
 
 
 def ingest_under_call(inputs, project):
@@ -438,7 +479,10 @@ STEPS = {
     "ingest under another definition": Step("assigned", ingest_under_call, ingest_words),
     "analyse": Step("maturing", analyse_call, analyse_words),
     "analyse under another definition": Step("maturing", analyse_under_call, analyse_words),
-    "analyse with contacts": Step("maturing", analyse_call),
+    "contacts": Step("assigned", contacts_call, contacts_words),
+    "analyse with contacts": Step("maturing", analyse_call, analyse_by_contacts_words),
+    "analyse among openers": Step("maturing", among_call, among_words),
+    "analyse by segment": Step("draft", analyse_call, whole_road_words),
     "train": Step("trained", train_call, train_words),
     "evaluate": Step("trained", evaluate_call, evaluate_words),
     "report": Step("maturing", None, report_words),

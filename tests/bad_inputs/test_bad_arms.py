@@ -3,8 +3,17 @@
 import pandas as pd
 import pytest
 
-from tests.bad_inputs.inputs import column, defined, only, options, unbalanced
+from tests.bad_inputs.inputs import (
+    column,
+    defined,
+    log_of_contacts,
+    of_customers,
+    only,
+    options,
+    unbalanced,
+)
 from tests.bad_inputs.judge import (
+    ACCEPT,
     REFUSE,
     WARN,
     WITHHOLD,
@@ -19,7 +28,12 @@ READ = ("ingest", "analyse")  # both meet assignment and outcomes
 MET = (*READ, "adopt")  # these meet the assignment
 CONTROL, EMAIL = "{name: control, share: 0.5}", "{name: email, share: 0.5"
 DEFINED = ("define", "lint")
+BY_CONTACTS = ("contacts", "analyse with contacts")
 STRANGER = pd.DataFrame({"unit": ["stranger-1", "stranger-2", "stranger-1"]})
+
+
+def older(inputs):
+    return inputs.customers["age"] + 20 * (inputs.assigned["arm"] == "email")
 
 
 def shares(control, email="0.5"):
@@ -123,8 +137,39 @@ CASES = (
         contacted(),
         REFUSE,
         "EXPOSED_UNASSIGNED",
-        ("analyse with contacts",),
+        ("contacts", "analyse with contacts"),
         says="3 contact(s)",
+    ),
+    *(
+        Case(
+            "B34",
+            f"{count} of the control in the log of contacts",
+            log_of_contacts(count),
+            WARN,
+            "CONTAMINATION",
+            BY_CONTACTS,
+            says=says,
+        )
+        for count, says in ((1, "1 of 203 in the control"), (5, "Find out how they were reached"))
+    ),
+    Case("B34", "nobody of the control in it", log_of_contacts(), ACCEPT, steps=BY_CONTACTS),
+    Case(
+        "B42",
+        "arms of other ages",
+        of_customers("age", older),
+        WITHHOLD,
+        "BALANCE",
+        ("analyse",),
+        says="No verdict: balance failed",
+    ),
+    Case(
+        "B42",
+        "the same, drawn elsewhere",
+        of_customers("age", older),
+        REFUSE,
+        "BALANCE",
+        ("adopt",),
+        says="age",
     ),
     Case(
         "B33",

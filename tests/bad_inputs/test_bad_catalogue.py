@@ -31,7 +31,7 @@ def numbered(*ranges):
     return {f"B{n:02}" for first, last in ranges for n in range(first, last + 1)}
 
 
-PROMISED = numbered((1, 13), (26, 33), (67, 78), (83, 85))
+PROMISED = numbered((1, 34), (42, 42), (65, 78), (83, 86))
 NO_COMMAND: dict[str, str] = {}  # case → why no command can meet it
 NO_FUNCTION: dict[str, str] = {}
 TABLES = (
@@ -46,7 +46,8 @@ TABLES = (
 CASES = list(chain.from_iterable(table.CASES for table in TABLES))
 HAPPENS = {  # what the catalogue calls it → what a row may say of it
     "accept": {ACCEPT, WARN},
-    "warn": {WARN, REFUSE, WITHHOLD},  # also refused where it is not asked for
+    # also refused where it is not asked for, or free of it
+    "warn": {WARN, REFUSE, WITHHOLD, ACCEPT},
     "refuse": {REFUSE, WITHHOLD, WARN, ACCEPT},  # also the way out that the refusal offers
     "quarantine": {WARN, REFUSE},
 }

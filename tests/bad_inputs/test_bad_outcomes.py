@@ -14,11 +14,14 @@ from tests.bad_inputs.inputs import (
     column,
     defined,
     good_inputs,
+    in_segments,
     lost,
     occurred,
+    of_customers,
     options,
     rules,
     unbalanced,
+    without_rows,
 )
 from tests.bad_inputs.judge import (
     ACCEPT,
@@ -39,6 +42,23 @@ BEFORE = "2017-07-03T07:59"  # a minute before the launch
 
 def offset(inputs):
     inputs.outcomes["spend"] = 1e9 + np.random.default_rng(2).normal(0, 1e-3, N_UNITS)
+
+
+def islands(inputs):
+    """A region that lies in the control only, and one that does not."""
+    table = inputs.assigned
+    few = (table["arm"] == "control") & ((table["arm"] == "control").cumsum() <= 3)
+    return np.where(few, "island", "land")
+
+
+def streets(inputs):
+    return [f"street {i % 2_000}" for i in range(len(inputs.customers))]
+
+
+def thousands(inputs):
+    definition = inputs.definition
+    vars(inputs).update(vars(good_inputs(8_000)))
+    inputs.definition = definition
 
 
 def dominated(inputs):
@@ -95,14 +115,18 @@ CASES = (
     Case("B20", "'12,50'", as_text("spend", "{},50"), REFUSE, "OUTCOME_NOT_NUMERIC", READ),
     Case("B20", "'€12'", as_text("spend", "€{}"), REFUSE, "OUTCOME_NOT_NUMERIC", READ),
     Case("B21", "values at offset 1e9 with sd 1e-3", offset, ACCEPT, steps=READ),
-    Case(
-        "B22",
-        "one customer with 60 % of the revenue",
-        dominated,
-        WARN,
-        "OUTCOME_DOMINATED",
-        READ,
-        says="60%",
+    *(
+        Case(
+            "B22",
+            "one customer with 60 % of the revenue",
+            dominated,
+            WARN,
+            "OUTCOME_DOMINATED",
+            (step,),
+            says="60%",
+            also=also,
+        )
+        for step, also in (("ingest", ()), ("analyse", ("SKEWED_INTERVAL",)))
     ),
     Case("B23", "negative revenue", column("spend", -50.0), ACCEPT, steps=READ),
     Case(
@@ -131,6 +155,45 @@ CASES = (
         "WINDOW_OPEN",
         ("analyse",),
         says="provisional",
+    ),
+    Case(
+        "B65",
+        "a segment with one arm only",
+        in_segments(of_customers("region", islands)),
+        WARN,
+        "SEGMENT_NOT_ESTIMABLE",
+        ("analyse by segment",),
+        says="no number for island",
+    ),
+    Case(
+        "B66",
+        "2,000 segments",
+        in_segments(all_of(thousands, of_customers("region", streets))),
+        WARN,
+        "SEGMENTS_MANY",
+        ("analyse by segment",),
+        says="SEGMENTS_MANY (2000)",
+        also=("SEGMENT_NOT_ESTIMABLE",),
+    ),
+    *(
+        Case(
+            "B86",
+            f"no rows of {table}{', though a missing one is nothing' * zero}",
+            all_of(without_rows(table), rules(**({"missing": "zero"} if zero else {}))),
+            REFUSE,
+            "EMPTY_INPUT",
+            READ,
+        )
+        for table, zero in (("outcomes", False), ("outcomes", True), ("assigned", False))
+    ),
+    Case(
+        "opener",
+        "only those who opened",
+        options(),
+        REFUSE,
+        "POST_TREATMENT_FILTER",
+        ("analyse among openers",),
+        says="chose themselves",
     ),
 )
 

@@ -4,7 +4,15 @@ import pandas as pd
 import pytest
 
 import uplift as up
-from tests.bad_inputs.inputs import all_of, defined, good_inputs, occurred, options, rules
+from tests.bad_inputs.inputs import (
+    all_of,
+    defined,
+    good_inputs,
+    log_of_contacts,
+    occurred,
+    options,
+    rules,
+)
 from tests.bad_inputs.judge import (
     ACCEPT,
     REFUSE,
@@ -20,6 +28,7 @@ READ = ("ingest", "analyse")
 DEFINED = ("define", "lint")
 ZONE, START = ", timezone: Europe/Paris", "starts_at: 2017-07-03T08:00:00"
 GAP, FOLD = "2017-03-26T02:30", "2017-10-29T02:30"  # of Paris: skipped, and there twice
+START_AT, BY_CONTACTS = "2017-07-03T09:00", ("contacts", "analyse with contacts")
 FAR = "2999-01-01T00:00"
 
 
@@ -115,6 +124,19 @@ CASES = (
         "EMPTY_INPUT",
         READ,
         says="400 have one in the future",
+    ),
+    *(
+        Case("B70", given, change, WARN, "TIME_FUTURE", BY_CONTACTS, says="TIME_FUTURE (2)")
+        for given, change in [
+            ("two contacts in the future", log_of_contacts(sent_at=[FAR, FAR, "2017-07-03T09:00"]))
+        ]
+    ),
+    *(
+        Case(id_, f"contacts at {given}", log_of_contacts(sent_at=times), REFUSE, code, BY_CONTACTS)
+        for id_, given, times, code in (
+            ("B67", "times with and without a zone", ["2017-07-03T09:00Z", START_AT], "TIME_NAIVE"),
+            ("B68", "a time that is skipped", [START_AT, GAP, START_AT], "TIME_AMBIGUOUS"),
+        )
     ),
 )
 

@@ -102,7 +102,8 @@ def prepared(
     table = pd.DataFrame(dict(outcomes)).astype(np.float64)
     known = pd.DataFrame(dict(features or {}), index=range(len(table)))
     adjusting, checks = covariates_of(experiment, known)
-    return Prepared(experiment, table, adjusting, cluster, tuple(checks))
+    # what is known before is tested for balance only: no row of the report reads it
+    return Prepared(experiment, table, adjusting, {}, {}, cluster, tuple(checks))
 
 
 def rows_of(

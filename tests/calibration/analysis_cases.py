@@ -1,14 +1,19 @@
 """S1 to S6, S9, S18: the report that `analyse` gives, with the methods that it chooses itself."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 
 from tests.calibration.analysed import Analysed, analysed, experiment_of, prepared, rows_of
 from tests.calibration.harness import Case, Measure, around, at_least, at_most, repeat
 from tests.calibration.means_cases import ALPHA, FALSE_ALARM, FALSE_GAIN, FALSE_LOSS, reading
+from uplift.analysis.cells import STRATUM
 from uplift.analysis.looks import look_rule
+from uplift.analysis.prepared import Prepared
+from uplift.analysis.segments import segment_readings
 from uplift.inference.means import welch
 from uplift.inference.moments import Moments
 from uplift.sizing.plan import design
@@ -185,6 +190,54 @@ def _households() -> Case:
     )
 
 
+# --- segments ------------------------------------------------------------------------------------
+
+SIZES = np.geomspace(30, 2_000, 10).astype(int) // 2 * 2
+
+
+def in_segments(rng: np.random.Generator, reps: int) -> dict[str, np.ndarray]:
+    """Ten declared segments of 30 to 2,000 with one true effect; wrong: the best one alone."""
+    plan = experiment_of({"control": "1/2", "mail": "1/2"}, analysis="segments: [region]")
+    region = np.repeat(np.arange(len(SIZES)), SIZES)
+    arm, unit = np.arange(len(region)) % 2, [f"u{i}" for i in range(len(region))]
+    groups = {STRATUM: pd.Series(region).map(lambda i: f"r{i}")}  # counted as segments are
+    blank = pd.DataFrame({"unit": unit, "spend": 0.0})
+    source, truth = Prepared.of(plan, blank, None, groups=groups), 0.5
+
+    def once(rng: np.random.Generator, reps: int) -> Iterator[dict[str, float]]:
+        for _ in range(reps):
+            spend = 20 + truth * arm + rng.normal(0, 2 + region / 5)
+            counted = source.read(arm, pd.DataFrame({"spend": spend}))
+            readings = replace(counted, segments={"region": counted.strata}, strata={})
+            spent, earned = (one.effects for one in segment_readings(plan, readings))
+            best = max(spent.segments, key=lambda one: one.effect).segment
+            inside = region == int(best[1:])
+            alone = rows_of(prepared(plan, {"spend": spend[inside]}), arm[inside])[0].ci
+            yield {
+                "all": all(one.ci[0] <= truth <= one.ci[1] for one in spent.segments)
+                and all(one.ci[0] <= 0.3 * truth <= one.ci[1] for one in earned.segments),
+                "best": alone[0] <= truth <= alone[1],
+                "differ": spent.differ,
+            }
+
+    return repeat(rng, reps, once)
+
+
+def _segments() -> Case:
+    return Case(
+        "S10",
+        "ten segments of 30 to 2,000, spend and profit, as analysed",
+        in_segments,
+        (
+            Measure("all", "all segments covered together", at_least(0.95)),
+            Measure("differ", "equal segments found to differ", at_most(ALPHA)),
+        ),
+        wrong=(Measure("best", "interval of the best of ten", at_least(0.95)),),
+        reps=2_000,
+        smoke=100,
+    )
+
+
 # --- looks ---------------------------------------------------------------------------------------
 
 INTAKE, WATCHED, PER_DAY = 20, 7, 30  # days, days, customers
@@ -246,7 +299,7 @@ def _looks() -> Iterator[Case]:
             ),
             wrong=(Measure("peeked", "p < 5 % at every look", at_most(ALPHA)),),
             reps=1_000,
-            smoke=60,
+            smoke=150,
         )
 
 
@@ -285,4 +338,4 @@ def _designed() -> Case:
     )
 
 
-CASES = (_report(), *_skewed(), _households(), *_looks(), _designed())
+CASES = (_report(), *_skewed(), _households(), _segments(), *_looks(), _designed())

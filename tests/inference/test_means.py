@@ -170,3 +170,12 @@ def test_a_widened_interval_is_that_of_more_standard_errors():
     found = widened(near, factor)
     assert found.ci == pytest.approx(far.ci, rel=1e-9)
     assert found.relative_ci == pytest.approx(far.relative_ci, rel=1e-4)  # other df of the log
+
+
+def test_a_treatment_mean_next_to_zero_has_a_finite_relative_interval():
+    rng = np.random.default_rng(34)
+    noise = rng.normal(0, 1, 50)
+    treated = Moments.of({"y": noise - noise.mean() + 1e-6}, ["y"])
+    control = Moments.of({"y": rng.normal(5, 1, 50)}, ["y"])
+    low, high = welch(treated, control, column="y").relative_ci
+    assert -1.2 < low < -1 < high < -0.8

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import optimize
@@ -193,6 +195,21 @@ def test_one_campaign_is_not_shrunken_and_parts_add_up():
         programme_total(measured, [])
     with pytest.raises(UpliftError, match="above 0"):
         programme_total(measured, [CampaignEffect(name="a", effect=1, std_error=1, reach=0)])
+
+
+def test_the_residual_of_a_small_control_is_on_a_t_distribution():
+    rng = np.random.default_rng(7)
+    campaign = CampaignEffect(name="a", effect=0.0, std_error=0.05, reach=1.0)
+    inside, plain = [], []
+    for _ in range(2_000):
+        held, sent = (Moments.of({"y": rng.normal(0, 1, n)}, ["y"]) for n in (5, 400))
+        one = replace(campaign, effect=0.05 * rng.normal())
+        found = programme_total(welch(sent, held, column="y"), [one])
+        inside.append(found.residual_ci[0] <= 0 <= found.residual_ci[1])
+        plain.append(abs(found.residual) <= 1.96 * np.hypot(found.measured.std_error, 0.05))
+    band = 3 * np.sqrt(0.05 * 0.95 / 2_000)
+    assert np.mean(inside) == pytest.approx(0.95, abs=band)
+    assert np.mean(plain) < 0.95 - 2 * band  # the wrong variant
 
 
 def welch_arm(summary):

@@ -195,7 +195,7 @@ def differences(mine, oracle, where: str = "") -> list[str]:
 def unlike(plan, script, number: int, found, effect: Effect | None = None) -> list[str]:
     """Differences of a replay from the reports, look by look, p-values included."""
     everything = []
-    before: dict[str, float] = {}
+    before: dict[tuple[str, bool], float] = {}
     for day, taken, report in zip(
         look_days(plan), looks_taken(script, number, effect), found, strict=True
     ):
@@ -208,7 +208,9 @@ def unlike(plan, script, number: int, found, effect: Effect | None = None) -> li
         everything += differences(asdict(money), asdict(report.money), "money")
         everything += differences(quick, slow, "quick")
         if report.look is not None:
-            before = {test: one.p_value for test, one in report.look.tests.items()}
+            for test, one in report.look.tests.items():
+                key = (test, one.effect > 0)
+                before[key] = min(one.p_value, before.get(key, 1.0))
     return everything
 
 

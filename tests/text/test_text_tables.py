@@ -110,6 +110,8 @@ def test_failed_checks_are_listed_by_the_words_of_the_language():
 def test_units_are_words_that_follow_a_number():
     assert text_of("fr").value("EUR", "unit") == "€"
     assert text_of("fr").value("share", "unit") == "en part"
+    assert text_of("fr").value("EUR per customer", "unit") == "€ par client"
+    assert text_of("en").value("EUR per customer", "unit") == "EUR per customer"
     assert text_of("en").value("visits_28d", "unit") == "visits_28d"
 
 

@@ -20,7 +20,7 @@ class ProgrammeReport(Result):
     cost             of the campaigns' contacts and redemptions
     margin_rate      share of the metric that stays as margin; None where the metric is not the
                      money's value
-    winners          campaigns whose gain was proven by their own tests
+    winners          campaigns whose own test reads as a gain beyond chance
     n_held, n_units  units held out and of the programme, over all spans
     n_spans          times between rotations that were added up
     """
@@ -129,8 +129,8 @@ class ProgrammeReport(Result):
         if self.winners:
             claim = format_value(self.winners_sum, "signed")
             said.append(
-                f"Adding up only the {len(self.winners)} proven winners would claim {claim}: "
-                "winners are partly lucky, and the others were sent too."
+                f"Adding up only the {len(self.winners)} that read as gains beyond chance would "
+                f"claim {claim}: winners are partly lucky, and the others were sent too."
             )
         return tuple(said)
 
@@ -138,7 +138,10 @@ class ProgrammeReport(Result):
 def _residual(found: ProgrammeTotal) -> str:
     shown = _shown(found.residual, found.residual_ci)
     if found.residual_ci[1] < 0:
-        return f"They do not add up: {shown} is lost because campaigns take from each other."
+        return (
+            f"They do not add up: {shown} is missing in the total. Campaigns take from each other, "
+            "or what they won is given back after their windows."
+        )
     if found.residual_ci[0] > 0:
         return f"They help each other, or work longer than their windows: {shown} beyond the sum."
     return f"Between the two is {shown}: that campaigns help or hurt each other is not proven."

@@ -24,7 +24,7 @@ from uplift.assignment.universal import PROGRAMME
 from uplift.errors import DataError
 from uplift.event_times import in_utc, is_by_day, times_in_zone
 from uplift.experiment import CONTROL
-from uplift.frames import UNIT, read_frame, rows_by_id
+from uplift.frames import UNIT, read_frame, require_rows, rows_by_id
 from uplift.inference.means import ArmMean, Estimate, contrast
 from uplift.outcome_rows import OCCURRED, refuse_not_finite
 
@@ -77,10 +77,12 @@ class Responses:
     def of(cls, table: Any, spans: Sequence[Span], *, column: str, zone: str) -> "Responses":
         """Sum a long table: `unit`, `occurred_at` and the column; other times are left out.
 
-        Errors: COLUMN_MISSING, TIME_INVALID, OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE, PERIOD_EMPTY
-        (a month without one response: the table is not complete), and those of ids.
+        Errors: EMPTY_INPUT, COLUMN_MISSING, TIME_INVALID, OUTCOME_NOT_NUMERIC,
+        OUTCOME_NOT_FINITE, PERIOD_EMPTY (a month without one response: the table is not complete)
+        and those of ids.
         """
         frame = read_frame(table, what="outcomes", require=[OCCURRED, column])
+        require_rows(frame, what="outcomes")
         times = times_in_zone(frame[OCCURRED], zone, what="outcomes")
         bounds = pd.Series([*(span.starts_at for span in spans), spans[-1].ends_at])
         bounds = bounds.dt.tz_convert(zone)

@@ -37,9 +37,9 @@ NO_TABLE = ("42P01", "3F000", "42501")  # no such table, no such schema, not all
 class PostgresTable:
     """A table or view that `aggregate` reads where it is.
 
-    address  `postgresql://user@host/database`, read in one transaction that cannot write; or an
-             engine of SQLAlchemy; or an open connection of SQLAlchemy or psycopg, read inside its
-             own transaction
+    address  `postgresql://user@host/database` (text or SQLAlchemy's URL), read in one transaction
+             that cannot write; or an engine of SQLAlchemy; or an open connection of SQLAlchemy or
+             psycopg, read inside its own transaction
     name     of the table; a view is the way to join or to filter
     """
 
@@ -136,6 +136,8 @@ def _connected(address: Any) -> Iterator[Any]:
             "frames by themselves.",
             code="DATABASE_UNSUPPORTED",
         )
+    if hasattr(address, "render_as_string"):  # SQLAlchemy's URL
+        address = address.render_as_string(hide_password=False)
     if hasattr(address, "raw_connection"):  # SQLAlchemy's engine
         with address.connect() as connection:
             yield connection.connection.driver_connection

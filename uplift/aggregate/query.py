@@ -218,4 +218,5 @@ def _listed(parts: Iterable[str]) -> str:
 
 
 def _select(wanted: Iterable[str], source: str, *clauses: str) -> str:
-    return "\n".join([f"SELECT {_listed(wanted)}", f"FROM {source}", *clauses])
+    listed = ",\n  ".join(wanted)
+    return "\n".join([f"SELECT {listed}", f"FROM {source}", *clauses])

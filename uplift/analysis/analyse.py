@@ -120,6 +120,7 @@ def analyse(
             *(_immature(mature, closes) if mature.any() else ()),
             *trimming,
             *left_out,
+            *(() if log is None else log.checks),
         ),
         earlier=earlier,
         delivery=() if log is None else deliveries(experiment, readings, everyone, log),

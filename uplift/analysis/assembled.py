@@ -11,7 +11,7 @@ from uplift.analysis.funnel import funnel_of
 from uplift.analysis.look_record import look_of
 from uplift.analysis.looks import Look
 from uplift.analysis.looks_ahead import looks_ahead
-from uplift.analysis.money import money_of
+from uplift.analysis.money import money_checks, money_of
 from uplift.analysis.readings import Readings
 from uplift.analysis.report import AnalysisReport
 from uplift.analysis.robustness import influence_rows, robustness_checks
@@ -59,6 +59,7 @@ def assembled(
     checks = (
         *first,
         *readings.checks,
+        *money_checks(experiment),
         *robustness_checks(experiment, readings, influences),
         *segment_checks(experiment, readings),
         *segment_warnings(segments),

@@ -6,6 +6,7 @@ those who were reached, and bounds when the holdout was contacted too.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,14 +15,19 @@ import pandas as pd
 
 from uplift.analysis.columns import DELIVERED, delivered_part
 from uplift.analysis.readings import Readings
-from uplift.checks import Check
+from uplift.analysis.waves import contacts_of_waves, is_redrawn
+from uplift.checks import Check, warning
 from uplift.errors import MAX_ROWS_SHOWN, DataError
+from uplift.event_times import in_future, times_in_zone
 from uplift.experiment import CONTROL, Experiment
 from uplift.frames import UNIT, read_frame, rows_by_id
 from uplift.inference.compliance import ComplierEffect, complier_effect
 from uplift.inference.leaks import LeakBounds, check_contamination, leak_bounds
 from uplift.inference.sample_ratio import ALARM_P_VALUE, chi_squared_p_value
 
+STATUSES = ("planned", "sent", "delivered", "bounced")
+SENT_AT, STATUS, CAMPAIGN = "sent_at", "status", "campaign"
+MAX_SHOWN = 40  # characters of a value that was found
 REACHED, SENT = ("delivered",), ("delivered", "sent", "bounced")  # values of `status`
 
 Array = npt.NDArray[np.float64]
@@ -45,33 +51,53 @@ class Delivery:
 
 @dataclass(frozen=True, eq=False)
 class ContactLog:
-    """What the log says of each assigned unit, (n_units,) of 0 and 1."""
+    """What the log says of each assigned unit, (n_units,) of 0 and 1.
+
+    checks  warnings of contacts that were not counted
+    """
 
     sent: Array
     delivered: Array
+    checks: tuple[Check, ...] = ()
 
 
 def contact_log(
-    experiment: Experiment, assigned: pd.DataFrame, contacts: Any, *, given: Any = None
+    experiment: Experiment,
+    assigned: pd.DataFrame,
+    contacts: Any,
+    *,
+    given: Any = None,
+    now: datetime | None = None,
 ) -> ContactLog:
     """The log of contacts, by assigned unit.
 
     contacts  one row per contact: `unit`, and as far as there are any `status` (planned, sent,
-              delivered, bounced) and `campaign`; rows of other campaigns are left out. Where no
-              row says `delivered`, what was sent counts as delivered
+              delivered, bounced), `sent_at`, `campaign` (rows of others are left out) and, where
+              waves are drawn anew, `wave`. Where no row says `delivered`, what was sent and did
+              not bounce counts as delivered
     given     the assignment before units were left out of it; contacts of those are no matter
+    now       contacts stamped later are left out and counted (TIME_FUTURE)
 
-    Errors: EXPOSED_UNASSIGNED for contacts of this campaign to units without an assignment.
+    Errors: EXPOSED_UNASSIGNED for contacts of this campaign to units without an assignment;
+    STATUS_UNKNOWN, TIME_INVALID, TIME_NAIVE, TIME_AMBIGUOUS, COLUMN_MISSING, WAVE_UNKNOWN and those
+    of ids.
     """
     table = read_frame(contacts, what="contacts")
-    if "campaign" in table.columns:
-        table = table[table["campaign"] == experiment.id]
-    status = table["status"] if "status" in table.columns else pd.Series("sent", index=table.index)
+    status = _status(table)
+    future = _stamped_later(experiment, table, now=now or datetime.now(UTC))
+    own = ~future
+    if CAMPAIGN in table.columns:
+        own &= (table[CAMPAIGN] == experiment.id).to_numpy(dtype=np.bool_)
+    table, status = table[own], status[own]
+    if is_redrawn(experiment):
+        table = contacts_of_waves(experiment, table)
     sent = table[status.isin(SENT)]
-    reached = table[status.isin(REACHED)] if status.isin(REACHED).any() else sent
+    logged = status.isin(REACHED).any()
+    reached = table[status.isin(REACHED) if logged else status == "sent"]
     known = assigned if given is None else read_frame(given, what="assignment")
     _refuse_unassigned(sent.index.to_numpy()[rows_by_id(sent[UNIT], among=known[UNIT]) < 0])
-    return ContactLog(_marked(sent, assigned), _marked(reached, assigned))
+    checks = tuple(_future(int(future.sum())))
+    return ContactLog(_marked(sent, assigned), _marked(reached, assigned), checks)
 
 
 def refuse_among(column: str) -> NoReturn:
@@ -80,7 +106,8 @@ def refuse_among(column: str) -> NoReturn:
         f"Only units with {column!r} cannot be compared with the control: they chose themselves "
         "after the send, and the control has nobody like them to set against. Read the effect of "
         "being assigned; for those who were reached give the log of contacts, and the effect on "
-        "them (compliers) is computed from the random assignment.",
+        "them (compliers) is computed from the random assignment. What is known before the send is "
+        "read by segment: name it under analysis: segments: in the definition.",
         code="POST_TREATMENT_FILTER",
         column=column,
     )
@@ -142,6 +169,49 @@ def _delivery(
             confidence=level,
         )
     return Delivery(arm, *counts, complier, leak)
+
+
+def _status(table: pd.DataFrame) -> pd.Series:
+    """What became of each contact; a log that does not say it is one of what was sent.
+
+    Errors: STATUS_UNKNOWN.
+    """
+    if STATUS not in table.columns:
+        return pd.Series("sent", index=table.index, dtype="str")
+    status = table[STATUS]
+    words = [value if isinstance(value, str) else None for value in status]
+    wrong = np.flatnonzero([word not in STATUSES for word in words])
+    if len(wrong):
+        raise DataError(
+            f"contacts: column {STATUS!r} must be {', '.join(STATUSES[:-1])} or {STATUSES[-1]}, "
+            f"found {str(status.iloc[wrong[0]])[:MAX_SHOWN]!r} in row {wrong[0] + 1} and "
+            f"{len(wrong) - 1} more. Write those words; leave the column out when it is not known.",
+            code="STATUS_UNKNOWN",
+            column=STATUS,
+            count=len(wrong),
+            rows=(wrong[:MAX_ROWS_SHOWN] + 1).tolist(),
+        )
+    return pd.Series(words, index=table.index, dtype="str")
+
+
+def _stamped_later(
+    experiment: Experiment, table: pd.DataFrame, *, now: datetime
+) -> npt.NDArray[np.bool_]:
+    """Which contacts are stamped in the future; none where there are no times. (n_rows,)."""
+    if SENT_AT not in table.columns:
+        return np.zeros(len(table), dtype=np.bool_)
+    zone = experiment.schedule.timezone
+    return in_future(times_in_zone(table[SENT_AT], zone, what="contacts"), now=now)
+
+
+def _future(count: int) -> Iterator[Check]:
+    if count:
+        yield warning(
+            "TIME_FUTURE",
+            value=count,
+            remedy="These contacts are stamped in the future and are held back. Set the clock of "
+            "the sender right, and keep its log again.",
+        )
 
 
 def _marked(rows: pd.DataFrame, assigned: pd.DataFrame) -> Array:

@@ -13,6 +13,7 @@ from typing import Any
 from uplift.analysis.columns import GROSS
 from uplift.analysis.long_term_report import LongTermReport, Reread
 from uplift.analysis.market_reading import MarketRow, market_rows
+from uplift.analysis.money import money_checks
 from uplift.analysis.panel import METRIC, Followed, Panel, panel_of, period_name
 from uplift.analysis.reread_periods import EARLY_DAYS, LATE_DAYS, period_ends
 from uplift.checks import Check, warning
@@ -77,6 +78,7 @@ def reread(
             check_sample_ratio(panel.randomised, shares=experiment.shares),
             *panel.checks,
             *_notices(experiment),
+            *money_checks(experiment),
             *(replace(one.check(), name=f"pull_forward {arm}") for arm, one in pulled.items()),
         ),
     )

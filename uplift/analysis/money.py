@@ -5,7 +5,7 @@ kind. In the ledger costs are what was paid, and the margin is what makes the es
 them: the lines add up to the total to the cent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from uplift.analysis.columns import GROSS, N_UNITS, REDEMPTION
 from uplift.analysis.families import adjusted_p_values
 from uplift.analysis.given_away import NOT_READ, GivenAway, given_away
 from uplift.analysis.readings import Readings
+from uplift.checks import Check, warning
 from uplift.experiment import CONTROL, Experiment
 from uplift.inference.means import Estimate
 from uplift.table import Column, Result, Table
@@ -132,6 +133,17 @@ def money_of(experiment: Experiment, readings: Readings) -> Money:
             if arm != over
         ),
     )
+
+
+def money_checks(experiment: Experiment) -> Iterator[Check]:
+    """A warning when vouchers cost something and no outcome counts them: the profit is too high."""
+    if experiment.money.redemption is None and any(arm.redemption_cost for arm in experiment.arms):
+        yield warning(
+            "REDEMPTION_UNKNOWN",
+            value=None,
+            remedy="Arms have a redemption_cost, but money.redemption names no outcome that counts "
+            "redemptions: the profit leaves them out, so it is too high. Name the column.",
+        )
 
 
 def ledger_cents(lines: Sequence[float]) -> list[float]:

@@ -21,7 +21,7 @@ from uplift.checks import Check, warning
 from uplift.errors import DataError, DefinitionError
 from uplift.event_times import days_between, times_in_zone
 from uplift.experiment import Experiment
-from uplift.frames import UNIT, frame_digest, read_frame, rows_by_id
+from uplift.frames import UNIT, frame_digest, read_frame, require_rows, rows_by_id
 from uplift.inference.moments import Moments
 from uplift.inference.periods import PeriodMeans, covariances_of
 from uplift.metrics import Metric
@@ -52,8 +52,8 @@ class Followed:
     def of(cls, experiment: Experiment, assigned: Any) -> "Followed":
         """The units of an assignment.
 
-        Errors: KIND_MISMATCH where waves are drawn anew; ARM_MISSING, ARM_TOO_SMALL for an arm
-        with nobody, or with one unit (or cluster) only.
+        Errors: EMPTY_INPUT; KIND_MISMATCH where waves are drawn anew; ARM_MISSING, ARM_TOO_SMALL
+        for an arm with nobody, or with one unit (or cluster) only.
         """
         if is_redrawn(experiment):
             raise DefinitionError(
@@ -63,6 +63,7 @@ class Followed:
                 code="KIND_MISMATCH",
             )
         table = checked_assignment(experiment, assigned)
+        require_rows(table, what="assignment")
         _require_arms(experiment, table)
         zone = experiment.schedule.timezone
         launch = pd.Timestamp(experiment.schedule.launch_at).tz_convert(zone)
@@ -148,13 +149,14 @@ def panel_of(
               (where periods are `numbered`) `period`, counted from 1
     ends      days at which the periods end, rising; later rows are left out
 
-    Errors: COLUMN_MISSING, PERIOD_UNKNOWN, PERIOD_EMPTY (no unit has a row in a week or more: the
-    table is not complete), ID_DUPLICATE (a unit and period twice), TIME_INVALID,
+    Errors: EMPTY_INPUT, COLUMN_MISSING, PERIOD_UNKNOWN, PERIOD_EMPTY (no unit has a row in a
+    week or more: the table is not complete), ID_DUPLICATE (a unit and period twice), TIME_INVALID,
     OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE, OUTCOME_NOT_BINARY, CLUSTER_TWO_ARMS and those of ids
     and assignments.
     """
     experiment, units = followed.experiment, followed.assignment[UNIT]
     table = read_frame(outcomes, what="outcomes", require=columns_of(experiment))
+    require_rows(table, what="outcomes")
     unit = rows_by_id(table[UNIT], among=units)
     known = unit >= 0
     checks = tuple(_unassigned(table.loc[~known, UNIT]))

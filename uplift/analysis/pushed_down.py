@@ -31,6 +31,10 @@ from uplift.experiment import Experiment
 from uplift.inference.sample_ratio import check_sample_ratio
 from uplift.outcomes import arm_size_checks
 
+ZERO_OR_VIEW = (
+    "Say that it means nothing happened (missing='zero'), or give a view without those units."
+)
+
 
 def analyse_table(
     experiment: Experiment,
@@ -137,34 +141,34 @@ def _collected(plan: TablePlan, source: Any, threads: int | None) -> _Found:
 
 
 def _with_gaps(plan: TablePlan, source: Any, threads: int | None) -> tuple[TablePlan, MomentsTable]:
+    """The moments, where covariates have gaps by a second query that fills them."""
     try:
         return plan, aggregate(source, **plan.collected(), threads=threads)
     except DataError as refused:
-        known = {covariate_column(name) for name in plan.before}
-        if refused.column in known and refused.code == "OUTCOME_NOT_FINITE":
-            raise DataError(
-                f"{str(refused).split('. ')[0]}. Repair the source.",
-                code="FEATURE_NOT_FINITE",
-                column=refused.column,
-                count=refused.count,
-            ) from None
-        if refused.column not in known or refused.code != "OUTCOME_MISSING":
-            raise _as_told(refused) from None
-    plan = replace(plan, gaps=gaps_of(plan.before, source, threads))
-    return plan, aggregate(source, **plan.collected(), threads=threads)
+        gaps = refused.code == "OUTCOME_MISSING" and refused.column in _covariates(plan)
+        if not gaps:
+            raise _as_told(plan, refused) from None
+    try:
+        plan = replace(plan, gaps=gaps_of(plan.before, source, threads))
+        return plan, aggregate(source, **plan.collected(), threads=threads)
+    except DataError as refused:
+        raise _as_told(plan, refused) from None
 
 
-def _as_told(refused: DataError) -> DataError:
-    """A missing outcome, with what can be done about it here."""
-    if refused.code != "OUTCOME_MISSING":
+def _covariates(plan: TablePlan) -> set[str]:
+    return {*map(covariate_column, plan.before), *plan.before} - {*plan.experiment.outcome_columns}
+
+
+def _as_told(plan: TablePlan, refused: DataError) -> DataError:
+    """A refusal of the aggregation in the words of an analysis."""
+    if refused.code == "OUTCOME_NOT_FINITE" and refused.column in _covariates(plan):
+        code, remedy = "FEATURE_NOT_FINITE", "Repair the source."
+    elif refused.code == "OUTCOME_MISSING":
+        code, remedy = refused.code, ZERO_OR_VIEW
+    else:
         return refused
-    return DataError(
-        f"{str(refused).split('. ')[0]}. Say that it means nothing happened (missing='zero'), or "
-        "give a view without those units.",
-        code=refused.code,
-        column=refused.column,
-        count=refused.count,
-    )
+    what = str(refused).split(". ")[0]
+    return DataError(f"{what}. {remedy}", code=code, column=refused.column, count=refused.count)
 
 
 def _refuse_rows_needed(experiment: Experiment, now: datetime) -> None:

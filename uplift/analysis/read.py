@@ -210,7 +210,7 @@ def _readings(
     readings = outcome_readings(
         experiment, joined, caps, redemption_cost=np.asarray(cost, dtype=np.float64)
     )
-    if delivered is not None and experiment.cluster is None:
+    if delivered is not None and experiment.cluster is None and not is_redrawn(experiment):
         key, reached = experiment.primary.key, joined[UNIT].map(delivered).to_numpy(np.float64)
         readings |= {DELIVERED: reached, delivered_part(key): readings[key] * reached}
     return readings

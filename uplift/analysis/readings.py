@@ -18,7 +18,7 @@ from uplift.inference.influence import Extremes
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.poststratification import poststratified, poststratified_ratio
-from uplift.inference.proportions import RARE_EVENTS, score
+from uplift.inference.proportions import RARE_EVENTS, equal_tailed_score
 from uplift.inference.quantiles import Quantile, quantile_difference
 from uplift.inference.ratios import adjusted_ratio, ratio
 from uplift.inference.regression_adjustment import lin
@@ -206,7 +206,7 @@ class Readings:
                 confidence=level,
             )
         if method == "score":
-            return score(*arms, column=reading, confidence=level)
+            return equal_tailed_score(*arms, column=reading, confidence=level)
         if method in ("Welch", "skewness corrected"):
             return welch(*arms, column=reading, confidence=level)
         return lin(

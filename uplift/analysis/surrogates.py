@@ -26,7 +26,14 @@ from uplift.analysis.surrogate_report import (
 from uplift.checks import Check, warning
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import CONTROL, Experiment
-from uplift.frames import UNIT, frame_digest, read_frame, require_unique, rows_by_id
+from uplift.frames import (
+    UNIT,
+    frame_digest,
+    read_frame,
+    require_rows,
+    require_unique,
+    rows_by_id,
+)
 from uplift.inference.moments import Moments
 from uplift.inference.periods import covariances_of
 from uplift.inference.sample_ratio import check_sample_ratio
@@ -183,8 +190,8 @@ def surrogate_index(
     outcome     the long-term column, e.g. the margin of a year
     seed        of the folds on which the share explained is measured
 
-    Errors: DefinitionError METRIC_DUPLICATE; DataError COLUMN_MISSING, OUTCOME_NOT_NUMERIC,
-    OUTCOME_NOT_FINITE, ARM_TOO_SMALL (too little history), those of ids.
+    Errors: DefinitionError METRIC_DUPLICATE; DataError EMPTY_INPUT, COLUMN_MISSING,
+    OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE, ARM_TOO_SMALL (too little history), those of ids.
     """
     columns = (*surrogates, outcome)
     if not surrogates or len(set(columns)) < len(columns):
@@ -194,6 +201,7 @@ def surrogate_index(
             code="METRIC_DUPLICATE",
         )
     table = read_frame(history, what="history", require=columns)
+    require_rows(table, what="history")
     require_unique(table[UNIT], what="history")
     values = {name: _numbers(table[name], name, what="history") for name in columns}
     for name, column in values.items():

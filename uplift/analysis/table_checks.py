@@ -104,6 +104,7 @@ def caps_needed(
 def table_notices(plan: TablePlan) -> Iterator[Check]:
     """What is left out because it needs the rows."""
     left_out = ["the influence of the largest customers", "whether an id is there twice"]
+    left_out += ["the sample ratio day by day"] if plan.experiment.kind == "trigger" else []
     left_out += [f"the quantile {m.key}" for m in plan.experiment.all_metrics if m.quantile]
     yield warning(
         "NEEDS_ROWS",

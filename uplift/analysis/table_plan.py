@@ -6,7 +6,7 @@ collected once, and a reading is a collected column times a factor.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from uplift.aggregate import above, at_most, by_key, capped, combined, filled, is_missing, unlike
 from uplift.aggregate.expressions import Expression, as_expression
@@ -27,7 +27,7 @@ from uplift.analysis.columns import (
 )
 from uplift.analysis.waves import WAVE
 from uplift.checks import Check
-from uplift.errors import DataError
+from uplift.errors import DataError, DefinitionError
 from uplift.experiment import Experiment
 from uplift.inference.regression_adjustment import covariances_for
 from uplift.metrics import Metric
@@ -82,8 +82,14 @@ class TablePlan:
         """The plan over a table of these columns.
 
         before  the covariates of the experiment when not given
-        Errors: COLUMN_MISSING, COVARIATE_NOT_NUMERIC.
+        Errors: COLUMN_MISSING, COVARIATE_NOT_NUMERIC, OUTCOME_NOT_NUMERIC, ARGUMENT_INVALID.
         """
+        if missing not in get_args(MissingOutcome):
+            raise DefinitionError(
+                f"missing must be one of {', '.join(get_args(MissingOutcome))}, got "
+                f"{missing!r:.40}. Leave units out in a view of the table.",
+                code="ARGUMENT_INVALID",
+            )
         plan = cls(experiment, kinds, missing)
         planned = [
             name
@@ -229,7 +235,9 @@ class TablePlan:
         if metric.denominator is not None:
             found[metric.denominator] = self.outcome(metric.denominator)
         if metric.key in self.caps:
-            found[winsorised(metric.key)] = capped(self.value_of(metric), self.caps[metric.key])
+            value, cap = self.value_of(metric), self.caps[metric.key]
+            cut = capped(value, cap) if cap > 0 else combined({value: 0.0}, name="")
+            found[winsorised(metric.key)] = cut
         if metric.kind == "proportion" and self.kinds[metric.column] != "truth":
             found[not_binary(metric.key)] = unlike(column, [0.0, 1.0])
         return found

@@ -49,6 +49,22 @@ def outcomes_of_waves(experiment: Experiment, outcomes: Any) -> pd.DataFrame:
     return _keyed(table)
 
 
+def contacts_of_waves(experiment: Experiment, contacts: pd.DataFrame) -> pd.DataFrame:
+    """Contacts of a campaign that draws its waves anew, the id naming customer and wave.
+
+    Errors: COLUMN_MISSING, WAVE_UNKNOWN.
+    """
+    if WAVE not in contacts.columns:
+        raise DataError(
+            f"contacts: {experiment.id} draws its waves anew, so a contact belongs to a customer "
+            "in a wave: the column 'wave' is needed. Write the wave that each contact was sent in.",
+            code="COLUMN_MISSING",
+            column=WAVE,
+        )
+    _require_waves(experiment, contacts[WAVE], what="contacts")
+    return _keyed(contacts)
+
+
 def outcomes_by_wave(experiment: Experiment, events: Any) -> pd.DataFrame:
     """Events added up by customer and wave: each belongs to the last wave sent before it.
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from uplift.errors import DataError
 from uplift.experiment import CONTROL, Experiment
-from uplift.frames import UNIT, rows_by_id
+from uplift.frames import LARGEST, UNIT, rows_by_id
 from uplift.inference.balance_tests import Balance, adjusted_balance, compared_means, pooled_spread
 from uplift.inference.doubly_robust import average
 from uplift.trial import NOT_FEATURES
@@ -57,7 +57,7 @@ def _one_covariate(
 ) -> Iterator[Balance]:
     """One covariate in each treatment against the control, p values unadjusted."""
     values = column.to_numpy(np.float64, na_value=np.nan)
-    known = np.isfinite(values)
+    known = np.abs(values) <= LARGEST
     means = {}
     for name in experiment.arm_names:
         rows = known & (arm == name).to_numpy(dtype=np.bool_)

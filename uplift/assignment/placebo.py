@@ -14,9 +14,9 @@ from uplift.assignment.balance import balance_of
 from uplift.checks import Check
 from uplift.errors import DataError
 from uplift.experiment import Experiment
-from uplift.frames import UNIT, read_frame, require_unique, rows_by_id
+from uplift.frames import UNIT, read_frame, require_rows, require_unique, rows_by_id
 from uplift.inference.balance_tests import Balance, check_balance
-from uplift.outcome_rows import refuse_not_finite
+from uplift.outcome_rows import as_numbers, refuse_not_finite
 from uplift.table import Column, Result, Table
 from uplift.trial import checked_assignment
 
@@ -72,10 +72,11 @@ def placebo_balance(
 
     history  `unit` and any of the experiment's outcome columns, one row per unit
     missing  what an assigned unit without a row means: an error, or that it did nothing (0)
-    Errors: those of `checked_assignment`; ID_DUPLICATE, OUTCOME_MISSING, OUTCOME_NOT_FINITE;
-    COLUMN_MISSING when no outcome is there.
+    Errors: those of `checked_assignment`; EMPTY_INPUT, ID_DUPLICATE, OUTCOME_MISSING,
+    OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE; COLUMN_MISSING when no outcome is there.
     """
     table = checked_assignment(experiment, assigned)
+    require_rows(table, what="assignment")
     found = _history(experiment, table[UNIT], history, missing=missing)
     names = [name for name in experiment.outcome_columns if name in found.columns]
     differences = balance_of(experiment, table, found, names)
@@ -114,5 +115,6 @@ def _history(
         )
     found = table.set_index(UNIT)[names].reindex(units, fill_value=0).reset_index(drop=True)
     for name in names:
-        refuse_not_finite(found[name].to_numpy(float, na_value=float("nan")), column=name)
+        found[name] = as_numbers(found[name], name=name, what="history")
+        refuse_not_finite(found[name].to_numpy(float), column=name)
     return found.assign(**{UNIT: units.to_numpy()})

@@ -229,10 +229,47 @@ def ingest(
 
 
 @app.command()
+def contacts(
+    name: Name,
+    log: Annotated[
+        Path,
+        typer.Argument(
+            help="A parquet or CSV file, a row per contact: `unit`, and as far as known `sent_at`, "
+            "`status` (planned, sent, delivered, bounced), `channel`, `campaign`."
+        ),
+    ],
+    trim: Trim = None,
+    root: Root = HERE,
+    who: Who = None,
+    as_json: Json = False,
+) -> int:
+    """Check and keep what a sender says it sent and delivered; the analysis then reads by it.
+
+    Several logs are one: a later one says what became of the contacts of an earlier one. Nobody
+    who has no arm may be in it; contacts of the holdout are shown with their share.
+
+    Examples: `uplift contacts spring_voucher sent.csv`;
+    `uplift contacts spring_voucher delivered.parquet`
+    """
+    campaign = campaign_of(name, root, who=who, trim=trim)
+    kept = campaign.keep_contacts(log)
+    show(kept, as_json=as_json, wrote=tuple(campaign.contact_logs.files()[-1:]))
+    return verdict(kept.checks)
+
+
+@app.command()
 def analyse(
     name: Name,
     as_of: Annotated[
         str | None, typer.Option(help="Read as of this day or time; now by default.")
+    ] = None,
+    contacts: Annotated[
+        Path | None,
+        typer.Option(help="A log of contacts, kept beside those of `uplift contacts`."),
+    ] = None,
+    among: Annotated[
+        str | None,
+        typer.Option(help="Only units with this column; refused when it is known after the send."),
     ] = None,
     language: Languages = None,
     missing: Missing = None,
@@ -249,7 +286,11 @@ def analyse(
     Writes `analysis.json` and `analysis.html` (in French `analysis.fr.html`), which opens without
     a network: the decision first, every number with its key in the JSON.
 
+    By logs of contacts, those given and those kept, it also reads the effect on who was reached.
+    Who opened or clicked is never compared with the control: `--among` says why.
+
     Examples: `uplift analyse spring_voucher`;
+    `uplift analyse spring_voucher --contacts delivered.parquet`;
     `uplift analyse spring_voucher --language en --language fr`;
     `uplift analyse spring_voucher --as-of 2017-07-17`
     """
@@ -265,7 +306,7 @@ def analyse(
         trim=trim,
     )
     moment = None if as_of is None else campaign.experiment.schedule.moment(as_of)
-    report = campaign.analyse(as_of=moment)
+    report = campaign.analyse(as_of=moment, contacts=contacts, among=among)
     file = campaign.path("analyse")
     pages = write_pages(lambda path, lang: report.to_html(path, language=lang), file, languages)
     show(report, as_json=as_json, wrote=(file, *pages))

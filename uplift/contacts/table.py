@@ -19,7 +19,8 @@ from uplift.contacts.problem import (
     tie_breaks,
 )
 from uplift.errors import DataError
-from uplift.frames import UNIT
+from uplift.frames import LARGEST, UNIT, require_labels
+from uplift.outcome_rows import as_numbers
 
 SCORE = "dr_score"
 CLUSTER = "cluster"
@@ -54,6 +55,7 @@ def read_candidates(
     table: pd.DataFrame, policy: ContactPolicy, *, suppressed: Collection[str], seed: int
 ) -> Candidates:
     """Profit and cost per unit and action from an ROI table with one row per unit and arm."""
+    require_labels(table["arm"], what="roi")
     once = table.drop_duplicates(UNIT)
     once = once.iloc[hashed_order(once[UNIT].to_numpy(dtype=object), seed=seed)]
     units = once[UNIT].to_numpy(dtype=object)
@@ -69,7 +71,7 @@ def read_candidates(
     unit = pd.Index(units).get_indexer(rows[UNIT])
     action = pd.Index(policy.arms).get_indexer(pd.Index(rows["arm"]))
     shape = (len(units), len(policy.arms))
-    has_scores = SCORE in rows and bool(np.isfinite(rows[SCORE].to_numpy(np.float64)).all())
+    has_scores = SCORE in rows and _are_known(rows[SCORE])
     return Candidates(
         units=units,
         profit=_grid(rows["profit"], unit, action, shape, empty=-np.inf),
@@ -104,17 +106,18 @@ def rules_of(policy: ContactPolicy) -> tuple[Rule, ...]:
 
 
 def _check_rows(rows: pd.DataFrame, policy: ContactPolicy) -> None:
-    cost, profit = (rows[name].to_numpy(np.float64) for name in ("cost", "profit"))
+    cost = as_numbers(rows["cost"], name="cost", what="roi", code="COST_INVALID")
+    profit = as_numbers(rows["profit"], name="profit", what="roi", code="VALUE_NOT_FINITE")
     _refuse(
         rows,
-        ~(np.isfinite(cost) & (cost >= 0)),
+        ~((cost >= 0) & (cost <= LARGEST)),
         "COST_INVALID",
         f"a cost must be 0 or more, in {policy.currency} per unit",
         "cost",
     )
     _refuse(
         rows,
-        ~np.isfinite(profit),
+        ~(np.abs(profit) <= LARGEST),
         "VALUE_NOT_FINITE",
         "a profit must be a number. Leave out units without one",
         "profit",
@@ -153,6 +156,11 @@ def _grid(
     grid = np.full(shape, empty)
     grid[unit, action] = values.to_numpy(np.float64)
     return grid
+
+
+def _are_known(scores: "pd.Series[Any]") -> bool:
+    found = as_numbers(scores, name=SCORE, what="roi", code="VALUE_NOT_FINITE")
+    return bool(np.isfinite(found).all())
 
 
 def _codes(labels: "pd.Series[Any]") -> IntArray:

@@ -34,6 +34,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uplift.errors import DataError, DefinitionError
+from uplift.files import is_file
 from uplift.frames import UNIT, clean_units, read_frame, rows_by_id
 from uplift.metrics import SLUG
 
@@ -112,9 +113,9 @@ def suppression_of(table: Any, *, generated_at: datetime) -> Suppression:
     """A suppression list that is in memory; `generated_at` says when it was true."""
     frame = read_frame(table, what="suppression", unit=None)
     columns = [str(name) for name in frame.columns]
-    texts = frame.astype("str").where(frame.notna(), "")
-    rows = "\n".join("\t".join(row) for row in [columns, *texts.to_numpy().tolist()])
-    digest = hashlib.sha256(rows.encode()).hexdigest()
+    values = frame.astype(object).where(frame.notna(), "").to_numpy().tolist()
+    rows = "\n".join("\t".join(map(str, row)) for row in [columns, *values])
+    digest = hashlib.sha256(rows.encode("utf-8", "surrogatepass")).hexdigest()
     return _checked(frame, generated_at=generated_at, sha256=digest)
 
 
@@ -155,7 +156,7 @@ def is_suppression_list(source: Any) -> bool:
     """Whether a table comes in the form of a suppression list, which says when it was made."""
     if isinstance(source, Suppression):
         return True
-    if not isinstance(source, str | Path) or not Path(source).is_file():
+    if not isinstance(source, str | Path) or not is_file(source):
         return False
     if Path(source).suffix == ".parquet":
         try:

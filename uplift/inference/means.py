@@ -15,6 +15,7 @@ from uplift.inference.student import t_quantile, t_tail
 from uplift.table import Column, Result, Table
 
 Array = npt.NDArray[np.float64]
+LARGEST_LOG = 100.0  # half width of a log ratio; beyond, its ends are no numbers to look at
 LOG_RATIO_STD_ERRORS = 3.0  # a control mean nearer to 0 than this makes a log ratio unreliable
 
 
@@ -240,8 +241,9 @@ def _relative_std_error(treatment: ArmMean, control: ArmMean) -> float:
     if not base > LOG_RATIO_STD_ERRORS * _own_error(control):
         return float("nan")
     ratio = treatment.value / control.value
-    variance, _ = _combined(treatment, control, 1 / base, ratio / base, np.inf)
-    return float(np.sqrt(variance)) if variance > 0 else float("nan")
+    apart = treatment.shared - ratio * control.shared
+    variance = treatment.variance + ratio**2 * control.variance + float(apart @ apart)
+    return float(np.sqrt(variance)) / base if variance > 0 else float("nan")
 
 
 def _own_error(arm: ArmMean) -> float:
@@ -258,8 +260,11 @@ def _relative_ci(
     if variance == 0:
         return float("nan"), float("nan")
     half = t_quantile(0.5 + confidence / 2, df) * float(np.sqrt(variance))
+    if half > LARGEST_LOG:  # a treatment mean next to 0
+        return _fieller(treatment, control, confidence, shared_df)
     ratio = top / base
-    return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
+    with np.errstate(over="ignore"):  # of two units hardly anything is known: up to infinity
+        return ratio * float(np.exp(-half)) - 1, ratio * float(np.exp(half)) - 1
 
 
 def _fieller(

@@ -92,7 +92,8 @@ def programme_total(
     """The universal control's total beside the sum of shrunken campaign effects.
 
         residual   = measured - sum(reach x shrunken)
-        variance   = std_error(measured)^2 + reach' covariance(shrunken - true) reach
+        variance   = std_error(measured)^2 + reach' covariance(shrunken - true) reach,
+        on a t distribution with Satterthwaite's degrees of freedom, those of the sum being many
 
     All campaigns of the programme must be given, the failed ones too. The campaigns' tests and the
     universal control are taken as independent of each other: campaigns draw their own controls
@@ -120,6 +121,9 @@ def programme_total(
     residual = measured.effect - shrunken
     error_of_residual = math.hypot(measured.std_error, sum_error)
     z = float(stats.norm.ppf(0.5 + confidence / 2))
+    share = measured.std_error / error_of_residual
+    df = measured.df / share**4 if share > 0 else math.inf
+    t = float(stats.t.ppf(0.5 + confidence / 2, df))
     return ProgrammeTotal(
         measured=measured,
         campaigns=tuple(campaigns),
@@ -128,7 +132,7 @@ def programme_total(
         shrunken_sum=shrunken,
         shrunken_sum_ci=(shrunken - z * sum_error, shrunken + z * sum_error),
         residual=residual,
-        residual_ci=(residual - z * error_of_residual, residual + z * error_of_residual),
-        residual_p_value=float(2 * stats.norm.sf(abs(residual) / error_of_residual)),
+        residual_ci=(residual - t * error_of_residual, residual + t * error_of_residual),
+        residual_p_value=float(2 * stats.t.sf(abs(residual) / error_of_residual, df)),
         contributions=reach * effects,
     )

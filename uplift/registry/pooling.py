@@ -65,7 +65,11 @@ class Pooled(Result):
 
     @property
     def winners(self) -> tuple[str, ...]:
-        """Experiments whose gain was proven by their own test."""
+        """Experiments that read as a gain beyond chance, by their own error alone.
+
+        Their arms are averaged, and looks and the family's correction are not in it: the sealed
+        verdict of an experiment is that of its analysis.
+        """
         z = float(stats.norm.ppf(0.5 + self.found.confidence / 2))
         sign = 1 if self.direction == "up" else -1
         proven = sign * self.found.effects > z * self.found.std_errors
@@ -141,7 +145,7 @@ class Pooled(Result):
         second = f"The next one is to be expected within {expected}."
         names = self.winners
         if not names:
-            return (first, second, "None of them was proven to gain by its own test.")
+            return (first, second, "None of them reads as a gain beyond chance.")
         at = [self.found.names.index(name) for name in names]
         raw, worth = (
             format_value(float(effects[at].mean()), "signed_share")
@@ -150,8 +154,8 @@ class Pooled(Result):
         return (
             first,
             second,
-            f"{len(names)} proven to gain by their own tests read {raw} on average, and are worth "
-            f"{worth}: the best of many are partly lucky.",
+            f"{len(names)} read as gains beyond chance, {raw} on average, and are worth {worth}: "
+            "the best of many are partly lucky.",
         )
 
 
@@ -170,7 +174,7 @@ class Learned(Result):
             Column("ci", kind="share_interval"),
             Column("next one", kind="share_interval"),
             Column("spread that is no noise", kind="share"),
-            Column("proven winners", kind="count"),
+            Column("gains beyond chance", kind="count"),
         )
         rows = [
             (

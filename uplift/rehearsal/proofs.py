@@ -41,7 +41,7 @@ class QuickRule(LookRule):
         if np.isnan(p_value):
             return p_value
         reached = (error for error, level in self.reached if p_value <= level)
-        return min(next(reached, 1.0) * (1 - ROUNDING), self.before.get(test, 1.0))
+        return min(next(reached, 1.0) * (1 - ROUNDING), self.before.get((test, gain), 1.0))
 
 
 def rule_at(experiment: Experiment, day: int) -> LookRule:
@@ -73,9 +73,10 @@ def quick(experiment: Experiment, rule: LookRule) -> LookRule:
 
 
 def proven_before(
-    known: Mapping[str, float], rows: Sequence[EffectRow], money: Money
-) -> dict[str, float]:
-    """By test: the smallest p-value of the looks until this one, for the looks after it."""
-    found = {f"{row.metric} by {row.treatment}": row.p_value for row in rows}
-    found |= {f"{GROSS} by {row.arm}": row.profit.p_value for row in money.rows}
-    return {test: float(np.fmin(p, known.get(test, 1.0))) for test, p in found.items()}
+    known: Mapping[tuple[str, bool], float], rows: Sequence[EffectRow], money: Money
+) -> dict[tuple[str, bool], float]:
+    """What `LookRule.before` is for the look after one with these rows."""
+    estimates = {f"{row.metric} by {row.treatment}": row.estimate for row in rows}
+    estimates |= {f"{GROSS} by {row.arm}": row.profit for row in money.rows}
+    found = {(test, one.effect > 0): one.p_value for test, one in estimates.items()}
+    return {**known, **{key: float(np.fmin(p, known.get(key, 1.0))) for key, p in found.items()}}

@@ -80,7 +80,7 @@ def looks_taken(script: Script, number: int, effect: Effect | None = None) -> It
         rng = np.random.default_rng([script.seed, number])
         final = script.readings[-1].outcomes
         change = plant(effect, experiment, final, arm != 0, rng)
-    before: dict[str, float] = {}
+    before: dict[tuple[str, bool], float] = {}
     for prepared, rule in zip(script.readings, script.rules, strict=True):
         table = None if change is None else change.of(prepared.outcomes)
         held = rule if script.peek else replace(rule, before=before)

@@ -18,8 +18,9 @@ from uplift.errors import DataError, DefinitionError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.looks import look_days
+from uplift.outcome_rows import as_numbers, refuse_not_finite
 from uplift.rehearsal.resampled import resampled
-from uplift.sizing.history import WINDOW_BEFORE, previous_window
+from uplift.sizing.history import WINDOW_BEFORE, is_number, previous_window
 
 IntArray = npt.NDArray[np.int64]
 FEWEST = 30  # units; with fewer nothing is rehearsed
@@ -67,7 +68,8 @@ def stage_of(
     n_units  as many customers drawn from those with replacement (see `resampled`); without it they
              are taken as they are
 
-    Errors: REHEARSAL_DATA, AUDIENCE_COLUMN, COLUMN_MISSING, OUTCOME_NOT_BINARY and those of ids.
+    Errors: REHEARSAL_DATA, AUDIENCE_COLUMN, COLUMN_MISSING, OUTCOME_NOT_NUMERIC,
+    OUTCOME_NOT_FINITE, OUTCOME_NOT_BINARY and those of ids.
     """
     table = distinct_customers(history, cluster=experiment.cluster)
     table = table[eligible(table, experiment.audience)]
@@ -133,12 +135,20 @@ def _outcomes(
     experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str], *, suffix: str
 ) -> pd.DataFrame:
     columns = {
-        name: table[f"{sources[name]}{suffix}"].to_numpy(np.float64)
+        name: _column(table, f"{sources[name]}{suffix}")
         if name in sources
         else np.zeros(len(table))
         for name in experiment.outcome_columns
     }
     return pd.DataFrame({UNIT: table[UNIT], **columns})
+
+
+def _column(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    """A column of history as numbers, all of them known or, of an interim look, missing."""
+    values = as_numbers(table[name], name=name, what="history")
+    known = np.flatnonzero(~np.isnan(values))
+    refuse_not_finite(values[known], column=name, rows=known)
+    return values
 
 
 def _interim(
@@ -154,13 +164,14 @@ def _covariates(
     experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
 ) -> pd.DataFrame:
     """Every column by which the analysis adjusts, as it was before the outcomes that are read."""
-    names = {
-        name: metric
+    known = {name: is_number(table, name) for name in table.columns}
+    names = [
+        name
         for metric in experiment.all_metrics
-        for name in planned_covariates(experiment, metric, table)
-        if name in table.columns
-    }
-    columns = {name: _before(experiment, name, table, sources) for name in names}
+        for name in planned_covariates(experiment, metric, known)
+        if name in known
+    ]
+    columns = {name: _before(experiment, name, table, sources) for name in dict.fromkeys(names)}
     return pd.DataFrame(
         {UNIT: table[UNIT], **{k: values for k, values in columns.items() if values is not None}}
     )

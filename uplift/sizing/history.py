@@ -14,7 +14,7 @@ import pandas as pd
 from uplift.audience import eligible
 from uplift.errors import DataError
 from uplift.experiment import Experiment
-from uplift.frames import UNIT, read_frame, require_unique
+from uplift.frames import LARGEST, UNIT, read_frame, require_unique
 from uplift.inference.moments import Moments
 from uplift.inference.planning_variance import explained_share
 from uplift.inference.regression_adjustment import covariances_for
@@ -70,7 +70,7 @@ def is_number(history: pd.DataFrame, column: str) -> bool:
 
 def known_values(values: Array, column: str) -> npt.NDArray[np.bool_]:
     """Where a value is known, (n_units,). Errors: BASELINE_INVALID when that is hardly anywhere."""
-    known = np.isfinite(values)
+    known = np.abs(values) <= LARGEST
     if known.sum() < MIN_HISTORY:
         raise DataError(
             f"history: column {column!r} has {int(known.sum())} eligible customers with a value; "

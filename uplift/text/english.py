@@ -63,6 +63,8 @@ TERMS = {
     "name.control": "control",
     "currency.EUR": "EUR",
     "unit.share": "as a share",
+    "unit.share of customers": "as a share of customers",
+    "unit.each": " per customer",
     "dates": "by number",
     "before a time": "",
     "first of a month": "1",

@@ -104,10 +104,10 @@ ENGLISH_CHECKS = {
     ),
     "check.ARM_TOO_SMALL.name": "Size of the arms",
     "check.ARM_TOO_SMALL.remedy": "an arm has {value:count} customers only: intervals are rough.",
-    "check.TIME_FUTURE.name": "Times of outcomes",
+    "check.TIME_FUTURE.name": "Times of outcomes and contacts",
     "check.TIME_FUTURE.remedy": (
-        "{value:count} outcome(s) are stamped in the future and held back. Set the clock of the "
-        "system that wrote them right, and ingest them again."
+        "{value:count} outcome(s) or contact(s) are stamped in the future and held back. Set the "
+        "clock of the system that wrote them right, and bring them in again."
     ),
     "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Outcomes after the draw",
     "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
@@ -177,6 +177,9 @@ ENGLISH_CHECKS = {
         "the cap of {value:number} is of the metric's own window; the long term is read without "
         "it, so one customer may weigh much."
     ),
-    "check.ID_WHITESPACE.name": "Blanks around ids",
-    "check.ID_WHITESPACE.remedy": "blanks around {value:count} id(s) were removed, as asked for.",
+    "check.REDEMPTION_UNKNOWN.name": "All costs counted",
+    "check.REDEMPTION_UNKNOWN.remedy": (
+        "redeemed vouchers cost something, but the plan names no outcome that counts them: the "
+        "profit leaves them out, so it is too high."
+    ),
 }

@@ -75,6 +75,8 @@ TERMS = {
     "name.control": "témoin",
     "currency.EUR": "€",
     "unit.share": "en part",
+    "unit.share of customers": "en part des clients",
+    "unit.each": " par client",
     "dates": "written out",
     "before a time": "à ",
     "first of a month": "1er",

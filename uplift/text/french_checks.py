@@ -106,10 +106,10 @@ FRENCH_CHECKS = {
     "check.ARM_TOO_SMALL.remedy": (
         "une version n’a que {value:count} clients : les intervalles sont grossiers."
     ),
-    "check.TIME_FUTURE.name": "Dates des résultats",
+    "check.TIME_FUTURE.name": "Dates des résultats et des contacts",
     "check.TIME_FUTURE.remedy": (
-        "{value:count} résultat(s) sont datés du futur et mis en attente. Réglez l’horloge du "
-        "système qui les a écrits et reprenez-les."
+        "{value:count} résultat(s) ou contact(s) sont datés du futur et mis en attente. Réglez "
+        "l’horloge du système qui les a écrits et reprenez-les."
     ),
     "check.OUTCOME_BEFORE_ASSIGNMENT.name": "Résultats après le tirage",
     "check.OUTCOME_BEFORE_ASSIGNMENT.remedy": (
@@ -181,8 +181,9 @@ FRENCH_CHECKS = {
         "le plafond de {value:number} vaut pour la période de l’indicateur ; le long terme est lu "
         "sans lui, et un seul client peut peser lourd."
     ),
-    "check.ID_WHITESPACE.name": "Espaces autour des identifiants",
-    "check.ID_WHITESPACE.remedy": (
-        "les espaces autour de {value:count} identifiant(s) ont été retirées, comme demandé."
+    "check.REDEMPTION_UNKNOWN.name": "Tous les coûts comptés",
+    "check.REDEMPTION_UNKNOWN.remedy": (
+        "les bons utilisés coûtent quelque chose, mais le plan ne nomme aucun résultat qui les "
+        "compte : le profit les laisse de côté et il est donc trop élevé."
     ),
 }

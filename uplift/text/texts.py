@@ -45,6 +45,7 @@ LANGUAGES = tuple(TABLES)
 NOTHING = Place({})
 MONEY = ("currency", "unit")  # kinds that know the signs of currencies
 ENGLISH_NAME = "en"
+EACH = " per customer"  # at the end of a unit
 BY = " by "  # in the name of a check: what it is of
 
 
@@ -116,6 +117,8 @@ class Text:
         if kind in ("name", "term", "currency", "unit"):
             plain = str(value) if kind in MONEY else str(value).replace("_", " ")
             also = self.table.get(f"currency.{value}", plain) if kind in MONEY else plain
+            if kind == "unit" and plain.endswith(EACH):
+                return self.value(plain[: -len(EACH)], "unit") + self.table["unit.each"]
             return self.table.get(f"{kind}.{value}", also)
         if kind == "of":
             return str(value).partition(BY)[2].replace("_", " ")
