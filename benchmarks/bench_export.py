@@ -42,7 +42,7 @@ from uplift.registry.contents import MODULUS, insert_ready  # noqa: E402
 from uplift.registry.database import Database  # noqa: E402
 from uplift.registry.memberships import NewCohort, rotate  # noqa: E402
 from uplift.registry.registry import Registry  # noqa: E402
-from uplift.registry.tables import control_members  # noqa: E402
+from uplift.registry.tables import cohort_members  # noqa: E402
 
 RESULT = Path(__file__).parent / "results" / "export.md"
 BOUND_SECONDS, BOUND_LOCK_SECONDS = 5.0, 2.0  # of the first export on SQLite
@@ -176,18 +176,18 @@ def plainly(connection: sqlalchemy.Connection, rows: list[dict[str, str | None]]
     """The rows digested and bound one by one; gives the sum of their digests."""
     total = 0
     for row in rows:
-        values = [control_members.name, *(row[column.name] for column in control_members.columns)]
+        values = [cohort_members.name, *(row[column.name] for column in cohort_members.columns)]
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
         total += int.from_bytes(hashlib.sha256(text.encode()).digest())
     for at in range(0, len(rows), 10_000):
-        connection.execute(control_members.insert(), rows[at : at + 10_000])
+        connection.execute(cohort_members.insert(), rows[at : at + 10_000])
     return total % MODULUS
 
 
 def ledgers(engine: str, location: str, n_units: int) -> Iterator[Row]:
     """The rows alone, plainly and by column, in a transaction that is given up."""
     units = [f"c{i:09d}" for i in range(n_units)]
-    shared = {"programme": "p", "cohort": "1", "from_at": "2024", "until_at": None}
+    shared = {"batch": "p:1:digest"}
     rows = [{**shared, "unit": unit} for unit in units]
     columns = {name: [row[name] for row in rows] for name in (*shared, "unit")}
     totals = []
@@ -200,7 +200,7 @@ def ledgers(engine: str, location: str, n_units: int) -> Iterator[Row]:
 
     def by_column() -> None:
         with store.writer.connect() as connection:
-            made = ready_rows(control_members, n_units, columns)
+            made = ready_rows(cohort_members, n_units, columns)
             insert_ready(connection, made)
             totals.append(made.total % MODULUS)
 

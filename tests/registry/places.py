@@ -13,7 +13,8 @@ import psycopg
 from uplift.registry.contents import insert_rows
 from uplift.registry.registry import Registry
 from uplift.registry.tables import (
-    control_members,
+    cohort_members,
+    control_cohorts,
     export_batches,
     export_lines,
     leases,
@@ -80,7 +81,9 @@ def fill(registry: Registry) -> None:
         "first_experiment": experiment.id,
         "at": at,
     }
-    member = {"programme": "control", "unit": "u1", "cohort": "a", "from_at": at, "until_at": at}
+    cohort = {"programme": "control", "cohort": "1", "batch": "b", "n_units": 1, "from_at": at}
+    cohort["until_at"] = at
+    member = {"batch": "b", "unit": "u1"}
     batch = {
         "id": "b1",
         "experiment": experiment.id,
@@ -104,7 +107,8 @@ def fill(registry: Registry) -> None:
     lease = {"name": "export", "holder": "me", "fencing": 7, "expires_at": at}
     with registry._database.write("fill") as connection:
         insert_rows(connection, metrics, [metric])
-        insert_rows(connection, control_members, [member])
+        insert_rows(connection, control_cohorts, [cohort])
+        insert_rows(connection, cohort_members, [member])
         insert_rows(connection, export_batches, [batch])
         insert_rows(connection, export_lines, [line])
         insert_rows(connection, withdrawals, [withdrawal])

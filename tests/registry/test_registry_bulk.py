@@ -11,8 +11,8 @@ from uplift.checks import blocked_by
 from uplift.errors import DataError, StateError
 from uplift.registry import bulk
 from uplift.registry.bulk import Same, ready_rows, total_of
-from uplift.registry.contents import insert_ready, insert_rows, update_rows
-from uplift.registry.tables import control_members, export_lines, leases
+from uplift.registry.contents import insert_ready, insert_rows
+from uplift.registry.tables import control_cohorts, export_lines, leases
 
 texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=9)
 START = "2024-01-01T00:00:00.000000+00:00"
@@ -56,13 +56,13 @@ def test_values_in_each_others_columns_or_rows_give_another_total():
     )
 
 
-def members(*units, cohort="1", until=None):
+def cohorts(*names, n_units=1):
     return {
         "programme": Same("p"),
-        "unit": list(units),
-        "cohort": Same(cohort),
+        "cohort": list(names),
+        "batch": Same("b"),
+        "n_units": Same(n_units),
         "from_at": Same(START),
-        **({"until_at": Same(until)} if until else {}),
     }
 
 
@@ -72,33 +72,29 @@ ODD = ("a", "b'c", 'q"x', "Ünï", "客户7", "🛒", "a\\b", "%s", "{x}", "NULL
 def test_what_is_written_is_what_was_made_ready_and_verifies(sealed, monkeypatch):
     monkeypatch.setattr(bulk, "CHUNK_ROWS", 4)
     with sealed._database.write("fill") as connection:
-        assert insert_ready(connection, ready_rows(control_members, len(ODD), members(*ODD))) == 11
-        assert insert_ready(connection, ready_rows(control_members, 0, members())) == 0
-        row = {"programme": "p", "unit": "z", "cohort": "2", "from_at": START}
-        assert insert_rows(connection, control_members, [row]) == 1
-    assert not blocked_by(sealed.verify()[:-1])  # the last compares members with the trail
+        assert insert_ready(connection, ready_rows(control_cohorts, len(ODD), cohorts(*ODD))) == 11
+        assert insert_ready(connection, ready_rows(control_cohorts, 0, cohorts())) == 0
+        row = {"programme": "p", "cohort": "z", "batch": "b", "n_units": 2, "from_at": START}
+        assert insert_rows(connection, control_cohorts, [row]) == 1
+    assert not blocked_by(sealed.verify())
     with sealed._database.read() as connection:
-        found = connection.execute(control_members.select()).all()
-    expected = {("p", unit, "1", START, None) for unit in ODD} | {("p", "z", "2", START, None)}
-    assert set(map(tuple, found)) == expected
-    with sealed._database.write("fill") as connection:
-        where = {"programme": "p", "cohort": "1"}
-        assert update_rows(connection, control_members, where, {"until_at": START}) == 11
-    assert not blocked_by(sealed.verify()[:-1])
+        found = connection.execute(control_cohorts.select()).all()
+    expected = {("p", name, "b", 1, START, None) for name in ODD}
+    assert set(map(tuple, found)) == expected | {("p", "z", "b", 2, START, None)}
 
 
 def test_a_key_that_is_there_already_is_refused_whole(sealed):
     with pytest.raises(StateError) as caught, sealed._database.write("fill") as connection:
-        insert_ready(connection, ready_rows(control_members, 3, members("a", "b", "a")))
+        insert_ready(connection, ready_rows(control_cohorts, 3, cohorts("a", "b", "a")))
     assert caught.value.code == "ROW_REFUSED"
     with sealed._database.read() as connection:
-        assert not connection.execute(control_members.select()).all()
+        assert not connection.execute(control_cohorts.select()).all()
 
 
 @pytest.mark.parametrize("bad", [7, None, "a\0", "\ud800", b"x", True])
 def test_one_bad_value_among_many_is_refused_before_the_transaction(bad):
-    with pytest.raises(DataError, match="unit") as caught:
-        ready_rows(control_members, 3, members("a", bad, "c"))
-    assert (caught.value.code, caught.value.column) == ("VALUE_RANGE", "unit")
+    with pytest.raises(DataError, match="cohort") as caught:
+        ready_rows(control_cohorts, 3, cohorts("a", bad, "c"))
+    assert (caught.value.code, caught.value.column) == ("VALUE_RANGE", "cohort")
     with pytest.raises(DataError, match="colour"):
         ready_rows(export_lines, 1, {"colour": Same("red")})

@@ -64,6 +64,6 @@ def test_a_registry_is_backed_up_and_restored_by_command(run, sealed, place, tmp
 
 def test_a_new_registry_gets_the_newest_schema_by_command(run, place, tmp_path):
     where = ("--root", tmp_path, "--database", place.location)
-    assert run("migrate", *where)[1] == "schema 0 → 2\n"
+    assert run("migrate", *where)[1] == "schema 0 → 3\n"
     code, out, _ = run("migrate", *where, "--json")
-    assert (code, json.loads(out)) == (0, {"schema_before": 2, "schema": 2})
+    assert (code, json.loads(out)) == (0, {"schema_before": 3, "schema": 3})

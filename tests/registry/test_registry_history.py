@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.registry.places import fill
 from uplift.checks import blocked_by
 from uplift.errors import DataError, StateError, UpliftError
-from uplift.registry.tables import metadata
+from uplift.registry.tables import SCHEMA_VERSION, metadata
 from uplift.registry.verification import verify, verify_content
 
 ID = "hillstrom_email"
@@ -89,7 +89,8 @@ BESIDE_THE_TRAIL = (
     ("update artefacts set sha256 = 'x'", "FILE_CHECKSUM"),
     ("update metrics set definition = '{}'", "METRIC_CHANGED"),
     ("delete from metrics", "CONTENTS_CHANGED"),
-    ("delete from control_members", "CONTENTS_CHANGED"),
+    ("delete from control_cohorts", "CONTENTS_CHANGED"),
+    ("delete from cohort_members", "CONTENTS_CHANGED"),
     ("delete from export_lines", "CONTENTS_CHANGED"),
     ("update export_batches set status = 'planned'", "CONTENTS_CHANGED"),
     ("update leases set fencing = 1", "CONTENTS_CHANGED"),
@@ -185,7 +186,9 @@ def _edited(value, chance, *, any_byte):
     return ":new", raw.decode()
 
 
-@pytest.mark.parametrize(("version", "code"), [(0, "REGISTRY_UNREADABLE"), (3, "SCHEMA_NEWER")])
+@pytest.mark.parametrize(
+    ("version", "code"), [(0, "REGISTRY_UNREADABLE"), (SCHEMA_VERSION + 1, "SCHEMA_NEWER")]
+)
 def test_an_older_program_refuses_a_newer_schema(sealed, place, experiment, version, code):
     place.tamper(f"update schema_version set version = {version}")
     for attempt in (
@@ -208,9 +211,11 @@ REWRITING = (
     "delete from experiments",
     "update metrics set definition = '{}'",
     "delete from metrics",
-    "delete from control_members",
-    "update control_members set cohort = 'b'",
-    "update control_members set until_at = '2027'",
+    "delete from cohort_members",
+    "update cohort_members set unit = 'another'",
+    "delete from control_cohorts",
+    "update control_cohorts set cohort = '2'",
+    "update control_cohorts set until_at = '2027'",
     "update export_lines set unit = 'other'",
     "delete from export_lines",
     "delete from export_batches",

@@ -18,7 +18,6 @@ from uplift.registry.bulk import (
     CHUNK_ROWS,
     ReadyRows,
     Same,
-    Values,
     complete_row,
     ready_rows,
     total_of,
@@ -75,23 +74,6 @@ def update_row(connection: Connection, table: Table, key: Row, values: Row) -> N
     if changed:
         connection.execute(table.update().values(**changed).where(*_is(table, key)))
         _count(connection, table, 0, digest_of(table, new) - digest_of(table, old))
-
-
-def update_rows(connection: Connection, table: Table, where: Row, values: Row) -> int:
-    """Change columns of every row that has these values, by one statement; gives how many.
-
-    Errors: VALUE_RANGE, ROW_REFUSED where the table's triggers forbid it.
-    """
-    rows = connection.execute(select(table).where(*_is(table, where))).all()
-    if rows:
-        columns = list(zip(*rows, strict=True))
-        old: dict[str, Values] = dict(zip(table.columns.keys(), columns, strict=True))
-        new = {**old, **{str(name): Same(value) for name, value in values.items()}}
-        moved = ready_rows(table, len(rows), new).total
-        moved -= total_of(table, columns, len(rows))
-        connection.execute(table.update().values(**values).where(*_is(table, where)))
-        _count(connection, table, 0, moved)
-    return len(rows)
 
 
 def put_row(connection: Connection, table: Table, values: Row) -> None:

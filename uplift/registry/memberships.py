@@ -1,32 +1,33 @@
 """Who was held out by a universal control from when to when, kept for ever.
 
-A rotation ends the membership of one cohort and begins another's, in one transaction with its
-audit row, which holds the digest of the members. Rows are never removed and end once.
+A rotation ends one cohort and begins another, in one transaction with its audit row, which holds
+the digest of the members. They are compared and written before it (`members`), so that other
+writers wait for a few rows only. Rows are never removed and end once.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, select
 
 from uplift.checks import Check
 from uplift.errors import DataError, DefinitionError, StateError
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, clean_units, read_frame, rows_by_id
 from uplift.registry.artefacts import Artefact, artefact_of
-from uplift.registry.bulk import ReadyRows, Same, Values, ready_rows
-from uplift.registry.contents import insert_ready, update_rows
+from uplift.registry.contents import insert_rows, update_row
 from uplift.registry.failing import fail_point
+from uplift.registry.members import batch_of, members_digest, stage_members, units_in
 from uplift.registry.refusals import repeated
-from uplift.registry.rows import artefacts_in, entry_of
+from uplift.registry.rows import Entry, artefacts_in, entry_of
 from uplift.registry.states import position
-from uplift.registry.tables import control_members, experiments
+from uplift.registry.tables import cohort_members, control_cohorts, experiments
 from uplift.registry.trail import AuditRow
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class NewCohort:
     def sha256(self) -> str:
         """Digest of the members, whatever their order."""
         return members_digest(self.units)
+
+    def batch_in(self, programme: str) -> str:
+        """What the batch of its members is called."""
+        return batch_of(programme, self.number, sha256=self.sha256)
 
 
 @repeated
@@ -75,22 +80,26 @@ def rotate(
     """
     experiment = rotating(registry, programme)
     files = tuple(artefact_of(registry.root, f"cohort_{c.number}", c.draw) for c in cohorts)
-    ready = [_rows(programme, cohort, at) for cohort in cohorts]
-    with registry._database.write(ROTATE) as connection:
-        entry = entry_of(connection, programme)
-        if position(entry.state) < position("sealed"):
-            raise StateError(
-                f"{programme} is a draft: seal it before anybody is held out.", code="STATE_ORDER"
-            )
-        if _is_done(connection, programme, cohorts):
+    with registry._database.read() as connection:
+        _require_sealed(entry_of(connection, programme))
+        known = _cohorts(connection, programme)
+        if _is_done(programme, known, cohorts):
             return False
-        _check_order(connection, programme, cohorts, release=release)
-        _check_time(connection, programme, at, now=registry._clock())
-        n_released = _release(connection, programme, release, at)
+        _check_turn(programme, known, cohorts, release=release, at=at, now=registry._clock())
         _check_free(connection, experiment, cohorts, at)
+    for cohort in cohorts:
+        stage_members(registry, cohort.batch_in(programme), cohort.units)
+    with registry._database.write(ROTATE) as connection:
+        entry = _require_sealed(entry_of(connection, programme))
+        known = _cohorts(connection, programme)
+        if _is_done(programme, known, cohorts):
+            return False
+        # another rotation meanwhile has taken a number of these cohorts, so it is found here; and
+        # without one, who is free is as it was
+        _check_turn(programme, known, cohorts, release=release, at=at, now=registry._clock())
+        n_released = _release(connection, programme, known, release, at)
         fail_point(f"{ROTATE}:half")
-        for rows in ready:
-            insert_ready(connection, rows)
+        insert_rows(connection, control_cohorts, [_row(programme, c, at) for c in cohorts])
         for file in files:
             registry._store(connection, programme, file, fixed_by=entry.state)
         payload = _payload(cohorts, files, release=release, n_released=n_released, at=at)
@@ -103,17 +112,16 @@ def memberships(registry: "Registry", programme: str) -> pd.DataFrame:
 
     Times in UTC; `until_at` is missing while a unit is held out.
     """
-    columns = [control_members.c[name] for name in (UNIT, "cohort", "from_at", "until_at")]
     with registry._database.read() as connection:
-        query = select(*columns).where(control_members.c.programme == programme)
-        rows = connection.execute(query).all()
-    frame = pd.DataFrame([tuple(row) for row in rows], columns=[column.name for column in columns])
-    frame["cohort"] = frame["cohort"].astype("int64")
+        cohorts = _cohorts(connection, programme)
+        units = [sorted(units_in(connection, row["batch"])) for row in cohorts.values()]
+    sizes = [len(members) for members in units]
+    frame = pd.DataFrame({UNIT: pd.Series([u for members in units for u in members], dtype="str")})
+    frame["cohort"] = np.repeat(np.array(list(cohorts), dtype=np.int64), sizes)
     for name in ("from_at", "until_at"):
-        frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype(
-            "datetime64[us, UTC]"
-        )
-    return frame.astype({UNIT: "str"}).sort_values(["cohort", UNIT], ignore_index=True)
+        times = pd.to_datetime([row[name] for row in cohorts.values()], utc=True, format="ISO8601")
+        frame[name] = times.astype("datetime64[us, UTC]").repeat(sizes)
+    return frame
 
 
 def control_units(
@@ -176,14 +184,6 @@ def rotating(registry: "Registry", programme: str) -> Experiment:
     return experiment
 
 
-def members_digest(units: Iterable[str]) -> str:
-    """SHA-256 of the sorted ids, one a line."""
-    digest = hashlib.sha256()
-    for unit in sorted(units):
-        digest.update(f"{unit}\n".encode())
-    return digest.hexdigest()
-
-
 def check_memberships(connection: Connection, rows: Sequence[AuditRow]) -> Check:
     """Whether every cohort has the members and the times that the trail says."""
     promised: dict[tuple[str, str], tuple[str, str, str | None]] = {}
@@ -196,9 +196,7 @@ def check_memberships(connection: Connection, rows: Sequence[AuditRow]) -> Check
             for number, cohort in row.payload["cohorts"].items():
                 promised[row.experiment, number] = (cohort["sha256"], at, None)
     found = _found(connection)
-    wrong = sorted(
-        {key for key in {*promised, *found} if [promised.get(key)] != found.get(key, [])}
-    )
+    wrong = sorted({key for key in {*promised, *found} if promised.get(key) != found.get(key)})
     return Check(
         "memberships",
         passed=not wrong,
@@ -209,45 +207,64 @@ def check_memberships(connection: Connection, rows: Sequence[AuditRow]) -> Check
     )
 
 
-def _found(connection: Connection) -> dict[tuple[str, str], list[tuple[str, str, str | None]]]:
-    """Digest, start and end of each cohort; several where the rows of one cohort differ."""
-    units: dict[tuple[str, str], dict[tuple[str, str | None], list[str]]] = {}
-    names = ("programme", "cohort", "from_at", "until_at", "unit")
-    query = select(*(control_members.c[name] for name in names))
-    query = query.where(control_members.c.programme.in_(select(experiments.c.id)))
-    for programme, number, start, end, unit in connection.execute(query):
-        times = units.setdefault((programme, number), {})
-        times.setdefault((start, end), []).append(unit)
+def _found(connection: Connection) -> dict[tuple[str, str], tuple[str, str, str | None]]:
+    """Digest, start and end of each cohort."""
+    query = select(control_cohorts)
+    query = query.where(control_cohorts.c.programme.in_(select(experiments.c.id)))
     return {
-        key: [(members_digest(ids), start, end) for (start, end), ids in times.items()]
-        for key, times in units.items()
+        (row["programme"], row["cohort"]): (
+            members_digest(units_in(connection, row["batch"])),
+            row["from_at"],
+            row["until_at"],
+        )
+        for row in connection.execute(query).mappings().all()
     }
 
 
-def _is_done(connection: Connection, programme: str, cohorts: Sequence[NewCohort]) -> bool:
+def _cohorts(connection: Connection, programme: str) -> dict[int, RowMapping]:
+    """The cohorts of a programme by number, in their order."""
+    query = select(control_cohorts).where(control_cohorts.c.programme == programme)
+    found = {int(row["cohort"]): row for row in connection.execute(query).mappings()}
+    return dict(sorted(found.items()))
+
+
+def _require_sealed(entry: Entry) -> Entry:
+    if position(entry.state) < position("sealed"):
+        raise StateError(
+            f"{entry.id} is a draft: seal it before anybody is held out.", code="STATE_ORDER"
+        )
+    return entry
+
+
+def _is_done(programme: str, known: dict[int, RowMapping], cohorts: Sequence[NewCohort]) -> bool:
     """Whether these cohorts have begun; refuses others in their place."""
     done = 0
     for cohort in cohorts:
-        known = _units_of(connection, programme, cohort.number)
-        if known and members_digest(known) != cohort.sha256:
+        row = known.get(cohort.number)
+        if row is not None and row["batch"] != cohort.batch_in(programme):
             raise StateError(
                 f"{programme}: cohort {cohort.number} has begun with other members. Nothing was "
                 f"changed; look at `uplift control members {programme}`.",
                 code="COHORT_FROZEN",
             )
-        done += bool(known)
+        done += row is not None
     return done == len(cohorts) > 0
 
 
-def _check_order(
-    connection: Connection, programme: str, cohorts: Sequence[NewCohort], *, release: int | None
+def _check_turn(
+    programme: str,
+    known: dict[int, RowMapping],
+    cohorts: Sequence[NewCohort],
+    *,
+    release: int | None,
+    at: datetime,
+    now: datetime,
 ) -> None:
-    query = select(control_members.c.cohort).where(control_members.c.programme == programme)
-    known = {int(cohort) for cohort in connection.execute(query.distinct()).scalars()}
-    expected = list(range(max(known, default=0) + 1, max(known, default=0) + 1 + len(cohorts)))
+    """Refuse cohorts whose turn or whose moment it is not."""
+    last = max(known, default=0)
+    expected = list(range(last + 1, last + 1 + len(cohorts)))
     empty = [cohort.number for cohort in cohorts if not cohort.units]
-    held = query.where(control_members.c.until_at.is_(None)).distinct()
-    oldest = min((int(cohort) for cohort in connection.execute(held).scalars()), default=None)
+    oldest = min((n for n, row in known.items() if row["until_at"] is None), default=None)
     if [cohort.number for cohort in cohorts] != expected or not cohorts or empty:
         raise StateError(
             f"{programme}: cohorts {[cohort.number for cohort in cohorts]} cannot begin, "
@@ -259,20 +276,14 @@ def _check_order(
             f"{programme}: cohort {release} cannot be let go; the oldest held out is {oldest}.",
             code="COHORT_ORDER",
         )
-
-
-def _check_time(connection: Connection, programme: str, at: datetime, *, now: datetime) -> None:
     if at.tzinfo is None or at > now:
         raise DefinitionError(
             f"{programme}: a rotation takes place at a moment with a time zone that is not in the "
             f"future, got {at.isoformat()}.",
             code="TIME_FUTURE",
         )
-    query = select(func.max(control_members.c.from_at)).where(
-        control_members.c.programme == programme
-    )
-    latest = connection.execute(query).scalar_one()
-    if latest is not None and _text(at) < latest:
+    latest = max((row["from_at"] for row in known.values()), default="")
+    if _text(at) < latest:
         raise StateError(
             f"{programme}: the last rotation was at {latest}, so none can be at {_text(at)}. What "
             "was held out when is not rewritten.",
@@ -280,11 +291,19 @@ def _check_time(connection: Connection, programme: str, at: datetime, *, now: da
         )
 
 
-def _release(connection: Connection, programme: str, cohort: int | None, at: datetime) -> int:
+def _release(
+    connection: Connection,
+    programme: str,
+    known: dict[int, RowMapping],
+    cohort: int | None,
+    at: datetime,
+) -> int:
+    """End a cohort; gives how many units it lets go."""
     if cohort is None:
         return 0
-    where = {"programme": programme, "cohort": str(cohort), "until_at": None}
-    return update_rows(connection, control_members, where, {"until_at": _text(at)})
+    key = {"programme": programme, "cohort": str(cohort)}
+    update_row(connection, control_cohorts, key, {"until_at": _text(at)})
+    return int(known[cohort]["n_units"])
 
 
 def _check_free(
@@ -295,10 +314,11 @@ def _check_free(
     units = pd.Series([unit for cohort in cohorts for unit in cohort.units], dtype="str")
     clean_units(units, what="new members")
     before = _text(at - timedelta(days=experiment.rotation.washout_days))
-    until = control_members.c.until_at
-    query = select(control_members.c.unit).where(
-        control_members.c.programme == experiment.id, until.is_(None) | (until > before)
+    until = control_cohorts.c.until_at
+    batches = select(control_cohorts.c.batch).where(
+        control_cohorts.c.programme == experiment.id, until.is_(None) | (until > before)
     )
+    query = select(cohort_members.c.unit).where(cohort_members.c.batch.in_(batches))
     barred = pd.Series(list(connection.execute(query).scalars()), dtype="str")
     clash = sorted({*units[rows_by_id(units, among=barred) >= 0], *units[units.duplicated()]})
     if clash:
@@ -311,14 +331,14 @@ def _check_free(
         )
 
 
-def _rows(programme: str, cohort: NewCohort, at: datetime) -> ReadyRows:
-    values: dict[str, Values] = {
-        "programme": Same(programme),
-        "unit": cohort.units,
-        "cohort": Same(str(cohort.number)),
-        "from_at": Same(_text(at)),
+def _row(programme: str, cohort: NewCohort, at: datetime) -> dict[str, Any]:
+    return {
+        "programme": programme,
+        "cohort": str(cohort.number),
+        "batch": cohort.batch_in(programme),
+        "n_units": len(cohort.units),
+        "from_at": _text(at),
     }
-    return ready_rows(control_members, len(cohort.units), values)
 
 
 def _payload(
@@ -336,13 +356,6 @@ def _payload(
         "cohorts": {str(c.number): {"n_units": len(c.units), "sha256": c.sha256} for c in cohorts},
         "artefacts": {file.name: file.sha256 for file in files},
     }
-
-
-def _units_of(connection: Connection, programme: str, cohort: int) -> list[str]:
-    query = select(control_members.c.unit).where(
-        control_members.c.programme == programme, control_members.c.cohort == str(cohort)
-    )
-    return list(connection.execute(query).scalars())
 
 
 def _whole_clusters(units: list[str], customers: Any, *, cluster: str) -> list[str]:

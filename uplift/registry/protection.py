@@ -124,7 +124,29 @@ VERSION_2 = (
         " or (new.holder <> old.holder and new.fencing = old.fencing)",
     ),
 )
-EVERY = (*VERSION_1, *VERSION_2)
+VERSION_3 = (
+    *append_only("cohort_members"),
+    kept("control_cohorts", "a cohort is never deleted"),
+    Refusal(
+        "control_cohorts_fixed",
+        "control_cohorts",
+        "update of programme, cohort, batch, n_units, from_at",
+        "a cohort only ends",
+    ),
+    Refusal(
+        "control_cohorts_ended",
+        "control_cohorts",
+        "update of until_at",
+        "a cohort ends once",
+        when="old.until_at is not null",
+    ),
+)
+GONE = frozenset({"control_members"})  # tables that version 3 has no more
+EVERY = (
+    *VERSION_1,
+    *(refusal for refusal in VERSION_2 if refusal.table not in GONE),
+    *VERSION_3,
+)
 
 
 def protect(connection: Connection, refusals: Sequence[Refusal]) -> None:

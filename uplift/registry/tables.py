@@ -11,7 +11,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = 2  # raised together with a migration from the version before
+SCHEMA_VERSION = 3  # raised together with a migration from the version before
 FIRST_HASH = "0" * 64  # what the first audit row names as the hash before it
 
 Whole = BigInteger().with_variant(Integer(), "sqlite")  # 64 bits on both
@@ -100,14 +100,23 @@ metrics = Table(  # a key such as spend_28d@1 never changes its definition
     sqlite_strict=True,
 )
 
-control_members = Table(  # who was held out when; membership ends, its row stays
-    "control_members",
+control_cohorts = Table(  # who is held out when, by cohort; it ends, its row stays
+    "control_cohorts",
     metadata,
     Column("programme", Text, primary_key=True),
-    Column("unit", Text, primary_key=True),
     Column("cohort", Text, primary_key=True),
+    Column("batch", Text, nullable=False),  # its members
+    Column("n_units", Whole, nullable=False),
     Column("from_at", Text, nullable=False),
     Column("until_at", Text),
+    sqlite_strict=True,
+)
+
+cohort_members = Table(  # of a batch that no cohort names, nobody is held out
+    "cohort_members",
+    metadata,
+    Column("batch", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
     sqlite_strict=True,
 )
 

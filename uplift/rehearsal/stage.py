@@ -20,7 +20,7 @@ from uplift.frames import UNIT
 from uplift.looks import look_days
 from uplift.outcome_rows import as_numbers, refuse_not_finite
 from uplift.rehearsal.resampled import resampled
-from uplift.sizing.history import WINDOW_BEFORE, previous_window
+from uplift.sizing.history import WINDOW_BEFORE, is_number, previous_window
 
 IntArray = npt.NDArray[np.int64]
 FEWEST = 30  # units; with fewer nothing is rehearsed
@@ -164,14 +164,14 @@ def _covariates(
     experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
 ) -> pd.DataFrame:
     """Every column by which the analysis adjusts, as it was before the outcomes that are read."""
-    known = {name: bool(pd.api.types.is_numeric_dtype(table[name].dtype)) for name in table.columns}
-    names = {
-        name: metric
+    known = {name: is_number(table, name) for name in table.columns}
+    names = [
+        name
         for metric in experiment.all_metrics
         for name in planned_covariates(experiment, metric, known)
         if name in known
-    }
-    columns = {name: _before(experiment, name, table, sources) for name in names}
+    ]
+    columns = {name: _before(experiment, name, table, sources) for name in dict.fromkeys(names)}
     return pd.DataFrame(
         {UNIT: table[UNIT], **{k: values for k, values in columns.items() if values is not None}}
     )
