@@ -210,11 +210,7 @@ def unlike(plan, script, number: int, found, effect: Effect | None = None) -> li
         if report.look is not None:
             for test, one in report.look.tests.items():
                 key = (test, one.effect > 0)
-<<<<<<< HEAD
                 before[key] = min(one.p_value, before.get(key, 1.0))
-=======
-                before = {**before, key: min(one.p_value, before.get(key, 1.0))}
->>>>>>> main
     return everything
 
 

@@ -72,8 +72,8 @@ def placebo_balance(
 
     history  `unit` and any of the experiment's outcome columns, one row per unit
     missing  what an assigned unit without a row means: an error, or that it did nothing (0)
-    Errors: those of `checked_assignment`; EMPTY_INPUT, ID_DUPLICATE, OUTCOME_MISSING, OUTCOME_NOT_NUMERIC,
-    OUTCOME_NOT_FINITE; COLUMN_MISSING when no outcome is there.
+    Errors: those of `checked_assignment`; EMPTY_INPUT, ID_DUPLICATE, OUTCOME_MISSING,
+    OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE; COLUMN_MISSING when no outcome is there.
     """
     table = checked_assignment(experiment, assigned)
     require_rows(table, what="assignment")

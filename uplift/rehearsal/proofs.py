@@ -75,17 +75,8 @@ def quick(experiment: Experiment, rule: LookRule) -> LookRule:
 def proven_before(
     known: Mapping[tuple[str, bool], float], rows: Sequence[EffectRow], money: Money
 ) -> dict[tuple[str, bool], float]:
-<<<<<<< HEAD
     """What `LookRule.before` is for the look after one with these rows."""
     estimates = {f"{row.metric} by {row.treatment}": row.estimate for row in rows}
     estimates |= {f"{GROSS} by {row.arm}": row.profit for row in money.rows}
     found = {(test, one.effect > 0): one.p_value for test, one in estimates.items()}
     return {**known, **{key: float(np.fmin(p, known.get(key, 1.0))) for key, p in found.items()}}
-=======
-    """By test and sign of its effect, the smallest p-value until this look, for those after it."""
-    found = {(f"{row.metric} by {row.treatment}", row.effect > 0): row.p_value for row in rows}
-    found |= {
-        (f"{GROSS} by {row.arm}", row.profit.effect > 0): row.profit.p_value for row in money.rows
-    }
-    return dict(known) | {key: float(np.fmin(p, known.get(key, 1.0))) for key, p in found.items()}
->>>>>>> main
