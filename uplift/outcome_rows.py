@@ -68,7 +68,8 @@ def rows_that_count(
 ) -> tuple[OutcomeRows, tuple[Check, ...]]:
     """The rows of assigned units, after the assignment and not in the future; and the warnings.
 
-    Errors: EMPTY_INPUT, ID_DUPLICATE, OUTCOME_BEFORE_ASSIGNMENT, TIME_INVALID, TIME_NAIVE, TIME_AMBIGUOUS.
+    Errors: EMPTY_INPUT, ID_DUPLICATE, OUTCOME_BEFORE_ASSIGNMENT, TIME_INVALID, TIME_NAIVE,
+    TIME_AMBIGUOUS.
     """
     require_rows(table, what="outcomes")
     if rules.repeats == "refuse":

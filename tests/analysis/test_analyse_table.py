@@ -1,5 +1,7 @@
 """An analysis pushed down to a table says what the analysis of the rows says."""
 
+from decimal import Decimal
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -117,6 +119,49 @@ def test_a_metric_that_one_unit_holds_is_cut_beside_as_in_the_rows(make_campaign
     assert_reports_agree(found, expected)
     assert found.effect("spend@1", "email").winsorised is not None
     assert "OUTCOME_DOMINATED" in {check.code for check in found.checks}
+
+
+UNUSUAL = {
+    "one unit has anything": lambda c: c.outcomes.__setitem__(
+        "spend", 5.0 * (c.outcomes.index == 7)
+    ),
+    "a spread of a few units at a billion": lambda c: c.outcomes.__setitem__(
+        "spend", c.outcomes["spend"] + 1e9
+    ),
+    "both signs": lambda c: c.outcomes.__setitem__("spend", c.outcomes["spend"] - 14),
+    "nobody spends": lambda c: c.outcomes.__setitem__("spend", 0.0),
+    "a constant covariate": lambda c: c.customers.__setitem__("spend_before", 3.0),
+    "no covariate is known": lambda c: c.customers.__setitem__("spend_before", np.nan),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_unusual_columns_are_read_as_in_the_rows(make_campaign, case):
+    campaign = make_campaign(n_units=800, email=0.5)
+    UNUSUAL[case](campaign)
+    found = analyse_table(campaign.experiment, rows_of(campaign))
+    assert_reports_agree(found, campaign.analyse())
+
+
+def test_types_of_a_warehouse_are_read_as_in_the_rows(make_campaign):
+    campaign = make_campaign(n_units=800, email=0.5)
+    campaign.outcomes["spend"] = campaign.outcomes["spend"].round(2)
+    data = rows_of(campaign)
+    expected = campaign.analyse()
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table results as select arm::ENUM('control', 'email', 'post', 'phone') as arm,"
+            " spend::decimal(12, 2) as spend, bought::boolean as bought, redeemed::utinyint as "
+            "redeemed, opted_out::float as opted_out, spend_before from data"
+        )
+        found = analyse_table(campaign.experiment, connection, name="results")
+    assert_reports_agree(found, expected)
+    objects = data.assign(
+        arm=data["arm"].astype("category"),
+        spend=[Decimal(str(value)) for value in data["spend"]],
+        bought=data["bought"].astype(bool).astype(object),
+    )
+    assert_reports_agree(analyse_table(campaign.experiment, objects), expected)
 
 
 def test_spend_that_few_have_is_split_and_skewness_corrected_as_in_the_rows(make_campaign):

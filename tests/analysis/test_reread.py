@@ -337,16 +337,22 @@ def test_a_table_that_ends_too_early_is_no_loss(pulled):
     assert caught.value.code == "TIME_INVALID"
 
 
-@pytest.mark.parametrize(
-    ("kept", "code"), [(0, "ARM_MISSING"), (1, "ARM_TOO_SMALL"), (None, "ARM_MISSING")]
-)
+@pytest.mark.parametrize(("kept", "code"), [(0, "ARM_MISSING"), (1, "ARM_TOO_SMALL")])
 def test_an_arm_without_units_is_refused_by_name(pulled, kept, code):
     assigned, events = pulled
     treated = assigned[assigned["arm"] == "email"]
-    some = pd.concat([assigned[assigned["arm"] == "control"], treated[: kept or 0]])
-    with pytest.raises(DataError, match=r"arm '(email|control)' has") as caught:
-        up.reread(experiment(), some if kept is not None else assigned[:0], events, as_of=at(84))
+    some = pd.concat([assigned[assigned["arm"] == "control"], treated[:kept]])
+    with pytest.raises(DataError, match="arm 'email' has") as caught:
+        up.reread(experiment(), some, events, as_of=at(84))
     assert caught.value.code == code
+
+
+def test_a_table_without_rows_is_refused_and_never_read_as_nothing(pulled):
+    assigned, events = pulled
+    for tables in ((assigned[:0], events), (assigned, events[:0])):
+        with pytest.raises(DataError, match="there are no rows") as caught:
+            up.reread(experiment(), *tables, as_of=at(84))
+        assert caught.value.code == "EMPTY_INPUT"
 
 
 def test_where_nobody_buys_nothing_is_estimable_and_nothing_fails(pulled):

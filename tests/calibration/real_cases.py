@@ -17,7 +17,7 @@ from uplift.datasets import hillstrom
 from uplift.inference.means import Estimate, welch
 from uplift.inference.moments import Moments, pairs_of, two_sum, without_rounding
 from uplift.inference.multiplicity import holm
-from uplift.inference.proportions import score
+from uplift.inference.proportions import equal_tailed_score
 from uplift.inference.regression_adjustment import covariances_for, lin
 
 METRICS = ("visit", "conversion", "spend")
@@ -67,7 +67,7 @@ def _moments(sums: np.ndarray, n: int, centre: np.ndarray, pairs: Sequence) -> M
 def read(t: Moments, c: Moments) -> dict[str, Estimate]:
     """Every metric by every method that fits it."""
     found = {f"{name} Welch": welch(t, c, column=name) for name in METRICS}
-    found |= {f"{name} score": score(t, c, column=name) for name in METRICS[:2]}
+    found |= {f"{name} score": equal_tailed_score(t, c, column=name) for name in METRICS[:2]}
     for name in METRICS:
         found[f"{name} Lin"] = lin(t, c, column=name, covariates=COVARIATES)
     return found

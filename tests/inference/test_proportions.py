@@ -6,7 +6,7 @@ from statsmodels.stats.proportion import score_test_proportions_2indep
 from uplift.errors import DataError
 from uplift.inference.means import welch
 from uplift.inference.moments import Moments
-from uplift.inference.proportions import score
+from uplift.inference.proportions import equal_tailed_score, score, without_skewness
 
 
 def moments(events, n_units):
@@ -93,3 +93,55 @@ def test_values_other_than_zero_and_one_are_refused():
     with pytest.raises(DataError, match="not a proportion") as caught:
         score(mean, mean, column="y")
     assert caught.value.code == "OUTCOME_NOT_BINARY"
+
+
+def exact_tails(read, *, p, n_t, n_c):
+    """Chance that two arms of one share are called better and worse, over all their counts."""
+    counts = [
+        np.arange(stats.binom.isf(1 - 1e-7, n, p), stats.binom.isf(1e-7, n, p)) for n in (n_t, n_c)
+    ]
+    better = worse = 0.0
+    for x_t in counts[0]:
+        for x_c in counts[1]:
+            chance = stats.binom.pmf(x_t, n_t, p) * stats.binom.pmf(x_c, n_c, p)
+            found = read(moments(x_t, n_t), moments(x_c, n_c), column="y")
+            better += chance * (found.p_value < 0.05) * (found.effect > 0)
+            worse += chance * (found.p_value < 0.05) * (found.effect < 0)
+    return better, worse
+
+
+@pytest.mark.parametrize(
+    ("p", "n_t", "n_c"), [(0.001, 1_000, 9_000), (0.002, 400, 7_600), (0.03, 500, 100)]
+)
+def test_the_equal_tailed_score_is_right_on_each_side_and_the_plain_one_is_not(p, n_t, n_c):
+    arms = {"p": p, "n_t": n_t, "n_c": n_c}
+    assert max(exact_tails(equal_tailed_score, **arms)) < 0.0275
+    assert max(exact_tails(score, **arms)) > 0.03
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_its_interval_holds_what_its_test_does_not_reject(seed):
+    rng = np.random.default_rng(seed)
+    n_t, n_c = (int(n) for n in rng.integers(20, 3_000, 2))
+    x_t, x_c = rng.binomial(n_t, 0.02), rng.binomial(n_c, 0.01)
+    found = equal_tailed_score(moments(x_t, n_t), moments(x_c, n_c), column="y")
+    low, high = found.ci
+    assert low < high
+    assert (found.p_value < 0.05) == (low > 0 or high < 0)
+    if x_c and np.isfinite(found.relative_ci).all():
+        assert (found.relative_ci[0] > 0) == (low > 0)
+
+
+def test_equal_arms_have_no_skewness_to_take_out():
+    t, c = moments(9, 700), moments(17, 700)
+    plain, found = (read(t, c, column="y") for read in (score, equal_tailed_score))
+    assert found.p_value == pytest.approx(plain.p_value, rel=1e-12)
+
+
+def test_a_statistic_without_skewness_solves_its_equation():
+    z, skewness = np.meshgrid(np.linspace(-4, 4, 33), [-5.0, -0.8, 0.0, 1e-12, 0.3])
+    u, s = without_skewness(z, skewness), np.clip(skewness, -3, 3)
+    solved = 1 + s / 3 * u > 1e-6  # before the end of what u can give
+    np.testing.assert_allclose((u + s * (u**2 - 1) / 6)[solved], z[solved], atol=1e-9)
+    assert np.all(np.diff(u, axis=1) >= 0)
+    assert np.isinf(without_skewness(np.inf, 0.0))

@@ -18,7 +18,7 @@ from uplift.inference.means import Estimate, welch
 from uplift.inference.moments import Moments
 from uplift.inference.periods import PeriodMeans, covariances_of
 from uplift.inference.poststratification import poststratified
-from uplift.inference.proportions import score
+from uplift.inference.proportions import equal_tailed_score, score
 from uplift.inference.ratios import adjusted_ratio, ratio
 from uplift.inference.regression_adjustment import covariances_for, lin
 
@@ -220,14 +220,15 @@ def test_a_column_that_is_not_used_changes_nothing(seed):
 def test_shares_obey_the_same_laws(seed):
     trial = Trial.random(seed)
     t, c = moments(trial.t), moments(trial.c)
-    base = score(t, c, column="bought")
-    swapped = score(c, t, column="bought")
     lost = trial.changed(bought=lambda arm: 1.0 - arm["bought"])
-    negated = score(moments(lost.t), moments(lost.c), column="bought")
-    for other in (swapped, negated):
-        assert other.effect == pytest.approx(-base.effect, abs=1e-12)
-        assert other.ci == pytest.approx((-base.ci[1], -base.ci[0]), abs=1e-9)
-        assert other.p_value == pytest.approx(base.p_value, rel=1e-9)
+    for read in (score, equal_tailed_score):
+        base = read(t, c, column="bought")
+        swapped = read(c, t, column="bought")
+        negated = read(moments(lost.t), moments(lost.c), column="bought")
+        for other in (swapped, negated):
+            assert other.effect == pytest.approx(-base.effect, abs=1e-12)
+            assert other.ci == pytest.approx((-base.ci[1], -base.ci[0]), abs=1e-9)
+            assert other.p_value == pytest.approx(base.p_value, rel=1e-9)
 
 
 @examples

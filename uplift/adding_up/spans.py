@@ -78,7 +78,8 @@ class Responses:
         """Sum a long table: `unit`, `occurred_at` and the column; other times are left out.
 
         Errors: EMPTY_INPUT, COLUMN_MISSING, TIME_INVALID, OUTCOME_NOT_NUMERIC,
-        OUTCOME_NOT_FINITE, PERIOD_EMPTY (a month without one response: the table is not complete), and those of ids.
+        OUTCOME_NOT_FINITE, PERIOD_EMPTY (a month without one response: the table is not complete)
+        and those of ids.
         """
         frame = read_frame(table, what="outcomes", require=[OCCURRED, column])
         require_rows(frame, what="outcomes")

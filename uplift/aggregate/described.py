@@ -63,8 +63,15 @@ def largest(table: Any, column: Column, k: int) -> tuple[Array, float]:
 
 
 def _without_rows(table: Any) -> Any:
-    """A frame of the same columns without its rows; anything else as it is."""
+    """A frame of the same columns with hardly any row; anything else as it is.
+
+    Of a pandas column of objects the first value is kept, for that says what it holds.
+    """
     kind = type(table).__module__.split(".")[0]
+    if kind == "pandas" and hasattr(table, "dtypes") and hasattr(table, "iloc"):
+        objects = [table.iloc[:, i] for i, dtype in enumerate(table.dtypes) if dtype.kind == "O"]
+        known = {int(np.argmax(column.notna())) for column in objects if len(column)}
+        return table.iloc[sorted(known)]
     if kind in ("pandas", "polars"):
         return table.head(0)
     return table.slice(0, 0) if kind == "pyarrow" and hasattr(table, "slice") else table

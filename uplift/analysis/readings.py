@@ -18,7 +18,7 @@ from uplift.inference.influence import Extremes
 from uplift.inference.means import Estimate, shifted, welch
 from uplift.inference.moments import Moments
 from uplift.inference.poststratification import poststratified, poststratified_ratio
-from uplift.inference.proportions import RARE_EVENTS, score
+from uplift.inference.proportions import RARE_EVENTS, equal_tailed_score
 from uplift.inference.quantiles import Quantile, quantile_difference
 from uplift.inference.ratios import adjusted_ratio, ratio
 from uplift.inference.regression_adjustment import lin
@@ -114,7 +114,8 @@ class Readings:
         if self.clustered or reading in self.bases:
             return self._ratio_method(reading)
         arms = (self.moments[treatment], self.moments[CONTROL])
-        if proportion and any(_rare(arm, reading) for arm in arms):
+        narrower = self.strata or self.covariates.get(reading)
+        if proportion and (not narrower or any(_rare(arm, reading) for arm in arms)):
             return "score"
         if self.strata:
             return "post-stratified"
@@ -206,7 +207,7 @@ class Readings:
                 confidence=level,
             )
         if method == "score":
-            return score(*arms, column=reading, confidence=level)
+            return equal_tailed_score(*arms, column=reading, confidence=level)
         if method in ("Welch", "skewness corrected"):
             return welch(*arms, column=reading, confidence=level)
         return lin(

@@ -235,7 +235,9 @@ class TablePlan:
         if metric.denominator is not None:
             found[metric.denominator] = self.outcome(metric.denominator)
         if metric.key in self.caps:
-            found[winsorised(metric.key)] = capped(self.value_of(metric), self.caps[metric.key])
+            value, cap = self.value_of(metric), self.caps[metric.key]
+            cut = capped(value, cap) if cap > 0 else combined({value: 0.0}, name="")
+            found[winsorised(metric.key)] = cut
         if metric.kind == "proportion" and self.kinds[metric.column] != "truth":
             found[not_binary(metric.key)] = unlike(column, [0.0, 1.0])
         return found

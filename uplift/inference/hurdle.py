@@ -17,7 +17,7 @@ from scipy import stats
 from uplift.errors import DataError
 from uplift.inference.means import Estimate, welch
 from uplift.inference.moments import Moments
-from uplift.inference.proportions import score
+from uplift.inference.proportions import equal_tailed_score
 from uplift.inference.ratios import ratio
 from uplift.table import Column, Result, Table
 
@@ -49,7 +49,7 @@ class Hurdle(Result):
     buyers       part that comes with more (or fewer) buyers, valued at the mean of both baskets
     baskets      part that comes with larger baskets, at the mean of both shares of buyers
     interaction  (p_t - p_c)(m_t - m_c): half of it is in each part
-    share        difference of the shares of buyers, by the score interval
+    share        difference of the shares of buyers, by the equal-tailed score interval
     basket       difference of spend per buyer, by the delta method
     """
 
@@ -96,10 +96,11 @@ def hurdle(
     spend  column of spend, 0 for who did not buy
     buyer  column of 1 where spend is not 0, else 0 (`buyer_column`). Their co-moment need not have
            been collected: with such a column it follows from the means
-    Errors: BUYERS_TOO_FEW when an arm has fewer than 2 buyers, and what `welch` and `score` refuse.
+    Errors: BUYERS_TOO_FEW when an arm has fewer than 2 buyers, and what `welch`
+    and `equal_tailed_score` refuse.
     """
     whole = welch(treatment, control, column=spend, confidence=confidence)
-    share = score(treatment, control, column=buyer, confidence=confidence)
+    share = equal_tailed_score(treatment, control, column=buyer, confidence=confidence)
     arms = [_Arm.of(arm, spend, buyer) for arm in (treatment, control)]
     gradients = _gradients(*arms)
     buyers = (arms[0].share - arms[1].share) * (arms[0].basket + arms[1].basket) / 2

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from uplift.errors import DefinitionError
-from uplift.inference.proportions import restricted
+from uplift.inference.proportions import restricted, skewness_of, without_skewness
 
 Array = npt.NDArray[np.float64]
 
@@ -67,9 +67,17 @@ def detectable_margin_score(
 
 
 def power_of_margin_score(
-    mean: float, margin: float, *, n_control: int, n_treatment: int, confidence: float = 0.95
+    mean: float,
+    margin: float,
+    *,
+    n_control: int,
+    n_treatment: int,
+    confidence: float = 0.95,
+    equal_tailed: bool = False,
 ) -> float:
     """Probability that the score interval stays within the margin, summed over all counts.
+
+    equal_tailed  that of `equal_tailed_score`, which the analysis uses
 
     Above `MOST_CELLS` pairs of counts, by the normal formula of `required_units_margin_score`.
     """
@@ -86,6 +94,9 @@ def power_of_margin_score(
         variance = _variance(before, margin, n) * sum(n) / (sum(n) - 1)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = (events[1] / n[1] - events[0] / n[0] - margin) / np.sqrt(variance)
+        if equal_tailed:
+            skewness = skewness_of(before + margin, before, n[1], n[0], variance)
+            found = without_skewness(found, skewness)
         return float(w_c @ (found < -z) @ w_t)
     both = (float(n_control), float(n_treatment))
     null = math.sqrt(_variance(_apart(mean, margin, both), margin, both))

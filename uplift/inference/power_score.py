@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from uplift.errors import DefinitionError
+from uplift.inference.proportions import skewness_of, without_skewness
 
 Array = npt.NDArray[np.float64]
 
@@ -52,8 +53,11 @@ def exact_power_of_score(
     n_control: int,
     n_treatment: int,
     confidence: float = 0.95,
+    equal_tailed: bool = False,
 ) -> float:
     """As `power_of_score`, summed over every pair of counts instead of approximated.
+
+    equal_tailed  of the test of `equal_tailed_score`, which the analysis uses
 
     With an effect of 0 it is the true false-alarm rate. For arms with up to some thousand events.
     """
@@ -73,6 +77,10 @@ def exact_power_of_score(
     variance = pooled * (1 - pooled) * _widened(n_control, n_treatment)
     z = stats.norm.ppf(0.5 + confidence / 2)
     proven = (apart**2 > z**2 * variance) & (apart != 0)
+    if equal_tailed:
+        skewness = skewness_of(pooled, pooled, n_treatment, n_control, variance)
+        found = apart / np.sqrt(np.where(variance > 0, variance, np.inf))
+        proven = np.abs(without_skewness(found, skewness)) > z
     return float(w_c @ proven @ w_t)
 
 

@@ -7,7 +7,8 @@ interval is in `exact_proportions`.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from uplift.inference.means import Estimate, welch
 from uplift.inference.moments import Moments
 
 RARE_EVENTS = 20  # with fewer events (or non-events) in an arm, a normal interval is doubtful
+LARGEST_SKEWNESS = 3.0  # of a difference; beyond, its expansion holds no longer
 
 
 def score(
@@ -36,18 +38,103 @@ def score(
 
     Source: Miettinen & Nurminen (1985), Statistics in Medicine 4(2).
     """
-    plain = welch(treatment, control, column=column, confidence=confidence)
-    events = (events_of(treatment, column), events_of(control, column))
-    sizes = (treatment.count, control.count)
+    return _read(_Score(treatment, control, column, corrected=False), confidence)
+
+
+def equal_tailed_score(
+    treatment: Moments, control: Moments, *, column: str, confidence: float = 0.95
+) -> Estimate:
+    """As `score`, with its statistic's skewness taken out: right on each side by itself.
+
+    With arms of unequal size and few events the score test keeps its error as a whole, and has
+    nearly all of it on one side: 2,000 treated beside 18,000 with 0.1 % buyers and no effect are
+    called better in 4.0 % and worse in none. Corrected it is 2.3 and 0.4 %, and with 5,000 beside
+    45,000 it is 2.5 and 2.3 %.
+
+    Source: Gart & Nam (1990), Biometrics 46(3); Laud (2017), Pharmaceutical Statistics 16(5).
+    """
+    return _read(_Score(treatment, control, column, corrected=True), confidence)
+
+
+def without_skewness(z: ArrayLike, skewness: ArrayLike) -> npt.NDArray[np.float64]:
+    """A statistic of this skewness as one that is nearly normal.
+
+        u + skewness (u^2 - 1) / 6 = z, solved for u; where z is below all that u can give, its end
+
+    z, skewness  numbers or arrays that broadcast
+    """
+    z = np.asarray(z, dtype=np.float64)
+    a = np.clip(skewness, -LARGEST_SKEWNESS, LARGEST_SKEWNESS) / 6
+    moved = np.isfinite(z) & (a != 0)
+    size, sign = np.where(moved, np.abs(a), 1.0), np.copysign(1.0, a)
+    w = np.maximum(size + sign * np.where(moved, z, 0.0), -1 / (4 * size))  # of sign * u
+    return np.asarray(np.where(moved, sign * 2 * w / (1 + np.sqrt(1 + 4 * size * w)), z))
+
+
+def skewness_of(
+    p_t: ArrayLike, p_c: ArrayLike, n_t: float, n_c: float, variance: ArrayLike, ratio: float = 1.0
+) -> npt.NDArray[np.float64]:
+    """Skewness of share_t - ratio share_c when the arms' true shares are these; 0 without variance.
+
+    variance  of that difference
+    """
+    p_t, p_c = np.asarray(p_t, dtype=np.float64), np.asarray(p_c, dtype=np.float64)
+    third = p_t * (1 - p_t) * (1 - 2 * p_t) / n_t**2
+    third = third - ratio**3 * p_c * (1 - p_c) * (1 - 2 * p_c) / n_c**2
+    known = np.where(np.asarray(variance) > 0, variance, np.inf)
+    return np.asarray(third / known**1.5)
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Statistics of hypothetical differences and ratios of two arms; both fall as these rise."""
+
+    treatment: Moments
+    control: Moments
+    column: str
+    corrected: bool
+
+    @cached_property
+    def events(self) -> tuple[float, float]:
+        return events_of(self.treatment, self.column), events_of(self.control, self.column)
+
+    @property
+    def sizes(self) -> tuple[float, float]:
+        return self.treatment.count, self.control.count
+
+    def of_difference(self, difference: float) -> float:
+        """Of p_t - p_c = difference."""
+        found, shares, variance = _of_difference(difference, self.events, self.sizes)
+        return self._corrected(found, shares, variance, 1.0)
+
+    def of_ratio(self, ratio: float) -> float:
+        """Of p_t / p_c = ratio."""
+        found, shares, variance = _of_ratio(ratio, self.events, self.sizes)
+        return self._corrected(found, shares, variance, ratio)
+
+    def _corrected(
+        self, z: float, shares: tuple[float, float], variance: float, ratio: float
+    ) -> float:
+        if not self.corrected or variance <= 0:
+            return z
+        skewness = skewness_of(*shares, *self.sizes, variance, ratio)
+        return float(without_skewness(z, skewness))
+
+
+def _read(scores: _Score, confidence: float) -> Estimate:
+    plain = welch(scores.treatment, scores.control, column=scores.column, confidence=confidence)
     bound = float(stats.norm.ppf(0.5 + confidence / 2))
-    ci = (_limit(events, sizes, bound), _limit(events, sizes, -bound))
-    p_value = float(2 * stats.norm.sf(abs(score_statistic(0.0, events, sizes))))
+    edge = 1 - 1e-12
+    low, high = (
+        _fall_to(level, scores.of_difference, -edge, edge, ends=(-1, 1))
+        for level in (bound, -bound)
+    )
     return replace(
         plain,
-        ci=ci,
-        p_value=p_value,
+        ci=(low, high),
+        p_value=float(2 * stats.norm.sf(abs(scores.of_difference(0.0)))),
         df=float("inf"),
-        relative_ci=_relative_limits(events, sizes, bound),
+        relative_ci=_relative_limits(scores, bound),
     )
 
 
@@ -65,20 +152,12 @@ def events_of(moments: Moments, column: str) -> float:
     return float(round(mean * count))
 
 
-def _limit(events: tuple[float, float], sizes: tuple[float, float], bound: float) -> float:
-    """The difference at which the score statistic equals the bound; it falls from -1 to 1."""
-    edge = 1 - 1e-12
-    return _fall_to(bound, lambda d: score_statistic(d, events, sizes), -edge, edge, ends=(-1, 1))
-
-
-def _relative_limits(
-    events: tuple[float, float], sizes: tuple[float, float], bound: float
-) -> tuple[float, float]:
-    if events[1] == 0:
+def _relative_limits(scores: _Score, bound: float) -> tuple[float, float]:
+    if scores.events[1] == 0:
         return float("nan"), float("nan")
 
     def statistic(log_ratio: float) -> float:
-        return _ratio_statistic(float(np.exp(log_ratio)), events, sizes)
+        return scores.of_ratio(float(np.exp(log_ratio)))
 
     ends = (-np.inf, np.inf)
     low, high = (_fall_to(b, statistic, -50.0, 50.0, ends=ends) for b in (bound, -bound))
@@ -108,19 +187,30 @@ def score_statistic(
 
     events, sizes  of the treatment and of the control
     """
+    return _of_difference(difference, events, sizes)[0]
+
+
+Found = tuple[float, tuple[float, float], float]  # statistic, most likely shares, variance
+
+
+def _of_difference(
+    difference: float, events: tuple[float, float], sizes: tuple[float, float]
+) -> Found:
     (x_t, x_c), (n_t, n_c) = events, sizes
     apart = x_t / n_t - x_c / n_c - difference
     p_c = float(restricted(difference, x_t, x_c, n_t, n_c))
     p_t = p_c + difference
     variance = (p_t * (1 - p_t) / n_t + p_c * (1 - p_c) / n_c) * (n_t + n_c) / (n_t + n_c - 1)
+    return _standardised(apart, variance), (p_t, p_c), variance
+
+
+def _standardised(apart: float, variance: float) -> float:
     if variance <= 0:
         return 0.0 if apart == 0 else float(np.copysign(np.inf, apart))
     return float(apart / np.sqrt(variance))
 
 
-def _ratio_statistic(
-    ratio: float, events: tuple[float, float], sizes: tuple[float, float]
-) -> float:
+def _of_ratio(ratio: float, events: tuple[float, float], sizes: tuple[float, float]) -> Found:
     """The score statistic of p_t / p_c = ratio, with the most likely pair of that ratio."""
     (x_t, x_c), (n_t, n_c) = events, sizes
     a, c = (n_t + n_c) * ratio, x_t + x_c
@@ -130,9 +220,7 @@ def _ratio_statistic(
     variance = p_t * (1 - p_t) / n_t + ratio**2 * p_c * (1 - p_c) / n_c
     variance *= (n_t + n_c) / (n_t + n_c - 1)
     apart = x_t / n_t - ratio * x_c / n_c
-    if variance <= 0:
-        return 0.0 if apart == 0 else float(np.copysign(np.inf, apart))
-    return float(apart / np.sqrt(variance))
+    return _standardised(apart, variance), (p_t, p_c), variance
 
 
 def restricted(

@@ -12,8 +12,8 @@ from numba import njit
 from numpy import uint64
 
 from uplift.models.forest_draws import GOLDEN, NODES, digest_of_sources, mix, rows_of, stream
-from uplift.models.forest_rows import Rows, Scales
-from uplift.models.forest_splits import WORDS, Found, Plan, best_split, weight_of
+from uplift.models.forest_rows import SHIFT, Rows, Scales
+from uplift.models.forest_splits import WORDS, Found, Plan, best_split, copy
 from uplift.models.forest_trees import Grown
 
 LEAF = -1
@@ -30,6 +30,14 @@ class Part(NamedTuple):
     packed: npt.NDArray[np.int64]
     order: npt.NDArray[np.int32]
     spare: npt.NDArray[np.int32]
+
+
+class Tree(NamedTuple):
+    """A grown tree, one entry per node, as in `Nodes`."""
+
+    feature: npt.NDArray[np.int16]
+    child: npt.NDArray[np.int32]
+    goes_left: npt.NDArray[np.uint64]
 
 
 class Nodes(NamedTuple):
@@ -51,31 +59,61 @@ class Nodes(NamedTuple):
     depth: npt.NDArray[np.int32]
 
 
-def _kept_on_disk(sources: int) -> Any:
-    """`grow_tree`, compiled once per digest of the sources; see `digest_of_sources`."""
-
-    @njit(nogil=True, cache=True)
-    def grow_tree(tree, rows, scales, plan):  # type: ignore[no-untyped-def]
-        return _grow_tree(tree, rows, scales, plan), sources
-
-    return grow_tree
-
-
-@njit(nogil=True)
-def _grow_tree(tree: int, rows: Rows, scales: Scales, plan: Plan):  # type: ignore[no-untyped-def]
+def grow_tree(tree: int, rows: Rows, scales: Scales, plan: Plan) -> Grown:
     """Feature, child and left codes of every node, and (n_leaves, n_arms, 2) leaf shares.
 
     A leaf's shares are each arm's weight and weighted residual over the leaf's weight, so every
     leaf weighs 1; zeros where no unit of the second half fell.
     """
-    chosen, filling = rows_of(tree, rows.unit, plan.draws)
-    part = _part_of(rows, chosen)
+    chosen, filling = _compiled.draw(tree, rows.unit, plan.draws)[0]
+    order = np.arange(len(chosen), dtype=np.int32)
+    part = Part(
+        rows.codes[chosen], rows.arm[chosen], rows.packed[chosen], order, np.empty_like(order)
+    )
     nodes = _new_nodes(part, plan)
-    n_nodes = _grow(part, nodes, stream(plan.draws.seed, NODES, tree), plan)
-    n_leaves = _number_leaves(nodes, n_nodes)
-    shares = _leaf_shares(rows, filling, nodes, n_leaves, scales, plan.n_arms)
+    cells = np.zeros((plan.n_tried, plan.n_arms, int(plan.n_codes.max())), np.int64)
+    found = Found(
+        left=np.zeros(plan.n_arms, np.int64),
+        running=np.zeros(plan.n_arms, np.int64),
+        goes_left=np.zeros(WORDS, np.uint64),
+    )
+    n_nodes = _compiled.grow(part, nodes, cells, found, tree, plan)[0]
     feature, child = nodes.feature[:n_nodes].copy(), nodes.child[:n_nodes].copy()
-    return feature, child, nodes.goes_left[:n_nodes].copy(), shares
+    n_leaves = int((feature == LEAF).sum())
+    child[feature == LEAF] = np.arange(n_leaves)
+    tree_of = Tree(feature, child, nodes.goes_left[:n_nodes].copy())
+    sums = np.zeros((n_leaves, plan.n_arms, 2), dtype=np.int64)
+    _compiled.fill(rows, filling, tree_of, sums)
+    return (*tree_of, _shares(sums, scales))
+
+
+def _shares(sums: npt.NDArray[np.int64], scales: Scales) -> npt.NDArray[np.float64]:
+    """Whole sums of weights and residuals per leaf and arm, over the leaf's weight."""
+    weight = sums[:, :, 0].sum(axis=1)
+    heavy = np.maximum(weight, 1)[:, None]
+    shares = np.empty(sums.shape)
+    shares[:, :, 0] = sums[:, :, 0] / heavy
+    shares[:, :, 1] = (sums[:, :, 1] * scales.residual) / (heavy * scales.weight)
+    return shares
+
+
+def _new_nodes(part: Part, plan: Plan) -> Nodes:
+    """Room for as many nodes as depth and leaf weight allow, with the root in it."""
+    total = np.array([part.packed[part.arm == k].sum() for k in range(plan.n_arms)])
+    weight = float((total >> SHIFT).sum()) + plan.n_arms  # a negative residual borrows one
+    most_leaves = max(1, int(min(2.0**plan.depth, weight // plan.min_leaf, len(part.arm))))
+    room = 2 * most_leaves - 1
+    nodes = Nodes(
+        feature=np.full(room, LEAF, np.int16),
+        child=np.zeros(room, np.int32),
+        goes_left=np.zeros((room, WORDS), np.uint64),
+        total=np.zeros((room, plan.n_arms), np.int64),
+        begin=np.zeros(room, np.int32),
+        end=np.zeros(room, np.int32),
+        depth=np.zeros(room, np.int32),
+    )
+    nodes.total[0], nodes.end[0] = total, len(part.arm)
+    return nodes
 
 
 @njit(nogil=True)
@@ -85,50 +123,12 @@ def goes_left(words, code):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _part_of(rows, chosen):  # type: ignore[no-untyped-def]
-    n, n_features = len(chosen), rows.codes.shape[1]
-    codes, arm = np.empty((n, n_features), np.uint8), np.empty(n, np.uint8)
-    packed, order = np.empty(n, np.int64), np.empty(n, np.int32)
-    for i in range(n):
-        row = chosen[i]
-        codes[i] = rows.codes[row]
-        arm[i], packed[i], order[i] = rows.arm[row], rows.packed[row], i
-    return Part(codes, arm, packed, order, np.empty(n, np.int32))
-
-
-@njit(nogil=True)
-def _new_nodes(part, plan):  # type: ignore[no-untyped-def]
-    """Room for as many nodes as depth and leaf weight allow, with the root in it."""
-    total = np.zeros(plan.n_arms, np.int64)
-    for i in range(len(part.packed)):
-        total[part.arm[i]] += part.packed[i]
-    weight = 0.0
-    for k in range(plan.n_arms):
-        weight += float(weight_of(total[k]))
-    most_leaves = max(1.0, min(2.0**plan.depth, weight // plan.min_leaf, float(len(part.arm))))
-    room = 2 * np.int64(most_leaves) - 1
-    nodes = Nodes(
-        np.full(room, LEAF, np.int16),
-        np.zeros(room, np.int32),
-        np.zeros((room, WORDS), np.uint64),
-        np.zeros((room, plan.n_arms), np.int64),
-        np.zeros(room, np.int32),
-        np.zeros(room, np.int32),
-        np.zeros(room, np.int32),
-    )
-    nodes.total[0], nodes.end[0] = total, len(part.arm)
-    return nodes
-
-
-@njit(nogil=True)
-def _grow(part, nodes, state, plan):  # type: ignore[no-untyped-def]
+def _grow(part, nodes, cells, found, tree, plan):  # type: ignore[no-untyped-def]
     """Split nodes until none can be; gives how many there are."""
+    state = stream(plan.draws.seed, NODES, tree)
     room, n_nodes, waiting = len(nodes.feature), 1, 1
     stack = np.zeros(plan.depth + 2, np.int32)
-    tried = np.arange(len(plan.n_codes))
-    cells = np.zeros((plan.n_tried, plan.n_arms, plan.n_codes.max()), np.int64)
-    words, zeros = np.zeros(WORDS, np.uint64), np.zeros(plan.n_arms, np.int64)
-    found = Found(zeros.copy(), words, zeros.copy())
+    tried = np.empty(len(plan.n_codes), np.int64)
     while waiting > 0:
         waiting -= 1
         node = stack[waiting]
@@ -162,8 +162,9 @@ def _draw_features(tried, state, n_tried):  # type: ignore[no-untyped-def]
 def _count(cells, tried, part, begin, end):  # type: ignore[no-untyped-def]
     """Packed sums per tried feature, arm and code."""
     n_tried, n_arms, width = cells.shape
-    cells[:] = 0
     flat, codes = cells.reshape(-1), part.codes.reshape(-1)
+    for i in range(len(flat)):
+        flat[i] = 0
     n_features = uint64(part.codes.shape[1])
     per_feature = uint64(n_arms * width)
     for i in range(begin, end):
@@ -179,7 +180,7 @@ def _count(cells, tried, part, begin, end):  # type: ignore[no-untyped-def]
 def _divide(node, feature, left, part, nodes, found):  # type: ignore[no-untyped-def]
     """Make the two children of a node and part its rows between them."""
     nodes.feature[node], nodes.child[node] = feature, left
-    nodes.goes_left[node] = found.goes_left
+    copy(found.goes_left, nodes.goes_left[node])
     begin, end = nodes.begin[node], nodes.end[node]
     middle, n_right = begin, 0
     for i in range(begin, end):
@@ -188,51 +189,52 @@ def _divide(node, feature, left, part, nodes, found):  # type: ignore[no-untyped
         part.order[middle] = part.spare[n_right] = row  # to both, kept on its side
         middle += left_side
         n_right += 1 - left_side
-    part.order[middle:end] = part.spare[:n_right]
+    for i in range(n_right):
+        part.order[middle + i] = part.spare[i]
     nodes.begin[left], nodes.end[left] = begin, middle
     nodes.begin[left + 1], nodes.end[left + 1] = middle, end
     nodes.depth[left] = nodes.depth[left + 1] = nodes.depth[node] + 1
-    nodes.total[left] = found.left
-    nodes.total[left + 1] = nodes.total[node] - found.left
+    for k in range(len(found.left)):
+        nodes.total[left, k] = found.left[k]
+        nodes.total[left + 1, k] = nodes.total[node, k] - found.left[k]
 
 
 @njit(nogil=True)
-def _number_leaves(nodes, n_nodes):  # type: ignore[no-untyped-def]
-    n_leaves = 0
-    for node in range(n_nodes):
-        if nodes.feature[node] == LEAF:
-            nodes.child[node] = n_leaves
-            n_leaves += 1
-    return n_leaves
-
-
-@njit(nogil=True)
-def _leaf_shares(rows, filling, nodes, n_leaves, scales, n_arms):  # type: ignore[no-untyped-def]
-    weight = np.zeros((n_leaves, n_arms), np.int64)
-    residual = np.zeros((n_leaves, n_arms), np.int64)
+def _fill(rows, filling, tree, sums):  # type: ignore[no-untyped-def]
+    """Add weights and residuals of some rows to the leaves they fall into."""
     for i in range(len(filling)):
         row, node = filling[i], 0
-        while nodes.feature[node] != LEAF:
-            left = goes_left(nodes.goes_left[node], rows.codes[row, nodes.feature[node]])
-            node = nodes.child[node] + 1 - left
-        leaf, arm = nodes.child[node], rows.arm[row]
-        weight[leaf, arm] += rows.weight[row]
-        residual[leaf, arm] += rows.residual[row]
-    shares = np.zeros((n_leaves, n_arms, 2))
-    for leaf in range(n_leaves):
-        total = weight[leaf].sum()
-        if total > 0:
-            for k in range(n_arms):
-                shares[leaf, k, 0] = weight[leaf, k] / total
-                worth = residual[leaf, k] * scales.residual
-                shares[leaf, k, 1] = worth / (total * scales.weight)
-    return shares
+        while tree.feature[node] != LEAF:
+            left = goes_left(tree.goes_left[node], rows.codes[row, tree.feature[node]])
+            node = tree.child[node] + 1 - left
+        leaf, arm = tree.child[node], rows.arm[row]
+        sums[leaf, arm, 0] += rows.weight[row]
+        sums[leaf, arm, 1] += rows.residual[row]
 
 
-_grow_kept = _kept_on_disk(digest_of_sources())
+class _Compiled(NamedTuple):
+    draw: Any
+    grow: Any
+    fill: Any
 
 
-def grow_tree(tree: int, rows: Rows, scales: Scales, plan: Plan) -> Grown:
-    """Grow one tree; see `_grow_tree` for what it gives."""
-    grown: Grown = _grow_kept(tree, rows, scales, plan)[0]
-    return grown
+def _compiled_under(sources: int) -> _Compiled:
+    """The three outermost functions, kept on disk under `digest_of_sources`."""
+
+    @njit(nogil=True, cache=True)
+    def draw(tree, unit, draws):  # type: ignore[no-untyped-def]
+        return rows_of(tree, unit, draws), sources
+
+    @njit(nogil=True, cache=True)
+    def grow(part, nodes, cells, found, tree, plan):  # type: ignore[no-untyped-def]
+        return _grow(part, nodes, cells, found, tree, plan), sources
+
+    @njit(nogil=True, cache=True)
+    def fill(rows, filling, tree, sums):  # type: ignore[no-untyped-def]
+        _fill(rows, filling, tree, sums)
+        return sources
+
+    return _Compiled(draw, grow, fill)
+
+
+_compiled = _compiled_under(digest_of_sources())

@@ -52,14 +52,14 @@ class Plan(NamedTuple):
 class Found(NamedTuple):
     """Where the best split so far is written.
 
-    left       (n_arms,)   packed sums of the left child
-    goes_left  (4,)        bits of the codes that go left
-    running    (n_arms,)   packed sums of the split being looked at
+    left       (n_arms,)  packed sums of the left child
+    running    (n_arms,)  packed sums of the split being looked at
+    goes_left  (4,)       bits of the codes that go left
     """
 
     left: Packed
-    goes_left: npt.NDArray[np.uint64]
     running: Packed
+    goes_left: npt.NDArray[np.uint64]
 
 
 @njit(nogil=True)
@@ -72,6 +72,19 @@ def residual_of(packed):  # type: ignore[no-untyped-def]
 def weight_of(packed):  # type: ignore[no-untyped-def]
     """The weight in a packed sum."""
     return (packed - residual_of(packed)) >> 32
+
+
+@njit(nogil=True)
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """Values of a short array into another; a loop compiles faster than a slice."""
+    for i in range(len(source)):
+        target[i] = source[i]
+
+
+@njit(nogil=True)
+def _clear(values):  # type: ignore[no-untyped-def]
+    for i in range(len(values)):
+        values[i] = 0
 
 
 @njit(nogil=True)
@@ -128,8 +141,8 @@ def _best_cut(cells, n_codes, total, parent, smallest, best, found, plan):  # ty
                 break
             if gain > best:
                 best = gain
-                found.left[:] = found.running
-                found.goes_left[:] = 0
+                copy(found.running, found.left)
+                _clear(found.goes_left)
                 for c in range(0 if missing_left else 1, code + 1):
                     _set(found.goes_left, c)
     return best
@@ -156,7 +169,7 @@ def _best_levels(cells, n_codes, total, parent, smallest, best, found, plan):  #
                 i -= 1
             order[i], effect[i] = code, treated - control
             n_present += 1
-        found.running[:] = 0
+        _clear(found.running)
         for i in range(n_present):
             for j in range(n_arms):
                 found.running[j] += cells[j, order[i]]
@@ -165,8 +178,8 @@ def _best_levels(cells, n_codes, total, parent, smallest, best, found, plan):  #
                 break
             if gain > best:
                 best = gain
-                found.left[:] = found.running
-                found.goes_left[:] = 0
+                copy(found.running, found.left)
+                _clear(found.goes_left)
                 for c in range(i + 1):
                     _set(found.goes_left, order[c])
     return best

@@ -39,6 +39,7 @@ class ShareTest:
             n_control=round(counts[0]),
             n_treatment=round(counts[1]),
             confidence=self.usual.confidence,
+            equal_tailed=True,
         )
 
     def units(self, effect: float, shares: Shares, power: float) -> float:
@@ -79,6 +80,7 @@ class ShareMarginTest:
             n_control=round(counts[0]),
             n_treatment=round(counts[1]),
             confidence=1 - self.usual.alpha,
+            equal_tailed=True,
         )
 
     def units(self, effect: float, shares: Shares, power: float) -> float:
