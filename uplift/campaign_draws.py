@@ -208,6 +208,8 @@ class DrawnCampaign(CampaignFolder):
 
     def _assignment(self, wave: str | None) -> pd.DataFrame:
         """The wave's own assignment where there is one, else the first, with what joined it."""
+        if wave is not None:
+            self.experiment.schedule.window(wave)  # before its name is part of a path
         self._assignments()
         own = wave is not None and (self.folder / f"assignment_{wave}.parquet").is_file()
         return self.assigned.wave(wave) if own and wave else self.assigned.table()

@@ -36,6 +36,7 @@ from uplift.frames import UNIT, rows_by_id
 MEMBER_COLUMNS = (UNIT, "cohort", "from_at", "until_at")
 DRAW_COLUMNS = ("cohort", UNIT, "cluster", "propensity", "weight", "drawn")
 PROGRAMME = "programme"  # the arm of those who may be contacted
+LONGEST_DAYS = 36_500  # a century
 SPARE = 4  # former members are drawn again when fewer than so many times the cohort were never in
 
 Array = npt.NDArray[np.float64]
@@ -177,7 +178,15 @@ def comparison_by_cohort(
     settle_days  in which a new cohort is not yet counted, because earlier contacts still work
 
     Gives `unit`, `cluster`, `arm` (control or programme) and `weight`, which adds up to 1 per arm.
+
+    Errors: ARGUMENT_INVALID.
     """
+    if not 0 <= settle_days <= LONGEST_DAYS:
+        raise DefinitionError(
+            f"settle_days must be 0 to {LONGEST_DAYS:,}, got {settle_days}. Give the days in which "
+            "contacts from before still work.",
+            code="ARGUMENT_INVALID",
+        )
     held = members_on(members, as_of)
     out = pd.concat([held, washing_on(members, as_of, washout_days=washout_days)])[UNIT]
     settled = held[(held["from_at"] <= as_of - timedelta(days=settle_days)).to_numpy()]

@@ -86,10 +86,16 @@ def train(
                made of are cross-fitted too
     n_threads  changes the time only, never a number
 
-    Refused: METRIC_KIND (a primary ratio is no number per customer), LEARNER_UNKNOWN,
-    LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
+    Refused: ARGUMENT_INVALID (seed), METRIC_KIND (a primary ratio is no number per customer),
+    LEARNER_UNKNOWN, LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
     ARM_TOO_SMALL, LEAK_TREATMENT, LEAK_OUTCOME and what `Encoder.fit` refuses.
     """
+    if seed < 0:
+        raise DefinitionError(
+            f"seed must be 0 or more, got {seed}. Give any such number; it makes the result "
+            "reproducible.",
+            code="ARGUMENT_INVALID",
+        )
     entrants = _entrants(learners, seed=seed)
     outcome = outcome or _primary(trial)
     names = _outcomes_to_model(trial, outcome)

@@ -6,6 +6,7 @@ registry before it reads. So on both what a writer decided on cannot change unde
 sees one state and waits for nobody.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ SQLITE_START = "sqlite:///"
 POSTGRES = frozenset({"postgresql", "postgresql+psycopg"})
 LOCK = 7_265_617_443  # names the registry's advisory lock among those of other programs
 NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "glusterfs", "fuse.sshfs")
+MAX_NAME_BYTES = 200  # of a file's name, with what SQLite adds to it
 MOUNTS = Path("/proc/self/mounts")
 
 
@@ -98,6 +100,12 @@ def require_local(folder: Path, *, mounts: Path = MOUNTS) -> None:
 
 
 def _sqlite_store(file: Path) -> Store:
+    if len(os.fsencode(file.name)) > MAX_NAME_BYTES:
+        raise DefinitionError(
+            f"The name of the database {file.name[:40]!r}… is longer than {MAX_NAME_BYTES} bytes, "
+            "which no file system takes. Give a shorter path.",
+            code="DATABASE_UNSUPPORTED",
+        )
     url = f"{SQLITE_START}{file.as_posix()}"
     return Store(
         file.name,

@@ -154,7 +154,7 @@ PAGE = {
     "how.Lin": (
         "Adjusted: what customers did before explains a part of the spread, fitted in each arm."
     ),
-    "how.score": "Rare events: the interval of two shares that also holds for few events.",
+    "how.score": "Two shares: the interval that also holds for few events, on each side.",
     "how.skewness corrected": "Skewness corrected: an interval that is right on both sides.",
     "how.post-stratified": "By stratum: every stratum weighs as much as in the whole audience.",
     "how.by cluster": "By cluster: the error is that of the clusters that were drawn.",
@@ -304,7 +304,7 @@ PAGE_TERMS = {
     "term.profit": "profit",
     "term.Welch": "plain",
     "term.Lin": "adjusted",
-    "term.score": "rare events",
+    "term.score": "two shares",
     "term.skewness corrected": "skewness corrected",
     "term.post-stratified": "by stratum",
     "term.by cluster": "by cluster",

@@ -166,7 +166,7 @@ PAGE = {
         "Ajusté : ce que les clients faisaient avant explique une part de la dispersion, estimée "
         "dans chaque groupe."
     ),
-    "how.score": "Événements rares : un intervalle de deux parts qui vaut aussi pour peu de cas.",
+    "how.score": "Deux parts : un intervalle qui vaut aussi pour peu de cas, de chaque côté.",
     "how.skewness corrected": "Dissymétrie corrigée : un intervalle juste des deux côtés.",
     "how.post-stratified": "Par strate : chaque strate pèse comme dans l’audience entière.",
     "how.by cluster": "Par grappe : l’erreur est celle des grappes qui ont été tirées.",
@@ -328,7 +328,7 @@ PAGE_TERMS = {
     "term.profit": "profit",
     "term.Welch": "simple",
     "term.Lin": "ajusté",
-    "term.score": "événements rares",
+    "term.score": "deux parts",
     "term.skewness corrected": "dissymétrie corrigée",
     "term.post-stratified": "par strate",
     "term.by cluster": "par grappe",
