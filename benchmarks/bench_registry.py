@@ -1,6 +1,6 @@
 """Eight processes write into one registry, 200 times each: no error, no lost update, how fast?
 
-    python benchmarks/bench_registry.py [--writers 8] [--writes 200] [--members 1000000]
+    python benchmarks/bench_registry.py [--only writers|control] [--writers 8] [--members 1000000]
 
 Beside it, in the same run, the same writes by one process, and a counter that is read and written
 without a transaction around both, as a plain file of numbers would be: it loses updates.
@@ -43,9 +43,10 @@ from uplift.registry.registry import Registry  # noqa: E402
 from uplift.registry.tables import cohort_members, leases  # noqa: E402
 from uplift.table import canonical_json  # noqa: E402
 
-RESULT = Path(__file__).parent / "results" / "registry.md"
+RESULTS = Path(__file__).parent / "results"
 COUNTER = {"name": "counter"}
 ID = "hillstrom_email"
+LOAD = os.getloadavg()[0]
 CONTROL, N_COHORTS = "universal_control", 4
 BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
 
@@ -243,14 +244,18 @@ def run_control(n_members: int) -> list[Turn]:
             return turns + list(measure_control("PostgreSQL", folder, url, n_members))
 
 
-def report(rows: list[Row], turns: list[Turn]) -> str:
+def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    head = (
+    return (
         f"Machine: {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}; Python "
         f"{platform.python_version()}, SQLAlchemy {sqlalchemy.__version__}, SQLite "
         f"{sqlite3.sqlite_version} (every commit synced), psycopg {psycopg.__version__}, "
-        "PostgreSQL on loopback without fsync. No seed: nothing is drawn at random."
+        f"PostgreSQL on loopback without fsync. No seed: nothing is drawn at random. Load of the "
+        f"last minute when it began: {LOAD:.1f}."
     )
+
+
+def writers_report(rows: list[Row]) -> str:
     columns = "engine | method | writers | acknowledged | lost | errors | verifies | s | per s"
     return "\n".join(
         [
@@ -261,17 +266,27 @@ def report(rows: list[Row], turns: list[Turn]) -> str:
             "show), and an audit row. `careless` reads and writes without a transaction "
             "around both.",
             "",
-            head,
+            machine(),
             "",
             f"| {columns} |",
             "|" + "---|" * len(columns.split("|")),
             *(row.line() for row in rows),
             "",
-            "## A universal control",
+        ]
+    )
+
+
+def control_report(turns: list[Turn]) -> str:
+    return "\n".join(
+        [
+            "# A universal control: how long other writers wait",
             "",
-            "Members are compared and written before the rotation, in short transactions; the "
-            "rotation itself is a few rows. `plainly` digests and writes the rows of one cohort "
-            "inside a single transaction, and checks nothing. Seconds.",
+            "Made by `python benchmarks/bench_registry.py --only control`. Members are compared "
+            "and written before the rotation, in short transactions; the rotation itself is a few "
+            "rows. `plainly` digests and writes the rows of one cohort inside a single "
+            "transaction, and checks nothing. Seconds.",
+            "",
+            machine(),
             "",
             "| engine | step | whole | transactions | longest lock |",
             "|---|---|---|---|---|",
@@ -283,15 +298,21 @@ def report(rows: list[Row], turns: list[Turn]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("writers", "control"))
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--writes", type=int, default=200)
     parser.add_argument("--members", type=int, default=1_000_000)
-    arguments = parser.parse_args()
-    turns = run_control(arguments.members)
-    text = report(run(arguments.writers, arguments.writes), turns)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(text)
-    print(text)
+    given = parser.parse_args()
+    reports = {
+        "writers": lambda: writers_report(run(given.writers, given.writes)),
+        "control": lambda: control_report(run_control(given.members)),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    for name, file in (("writers", "registry.md"), ("control", "control.md")):
+        if given.only in (None, name):
+            text = reports[name]()
+            (RESULTS / file).write_text(text)
+            print(text)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ arms: [{arms}]
 metrics:
   primary:
     metric: {{name: spend, version: 1, title: Spend, column: spend, unit: EUR, window_days: {days},
-             owner: crm{covariate}}}
+             owner: crm, kind: {kind_of_metric}{covariate}}}
     {planned}
   {others}
 schedule: {{starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: {days}{ends}}}
@@ -45,6 +45,7 @@ def experiment_of(
     shares: Mapping[str, str],
     *,
     covariate: str = "",
+    kind_of_metric: str = "mean",
     others: str = "no_guardrails_because: A simulation.",
     cluster: str = "",
     kind: str = "campaign_holdout",
@@ -60,6 +61,7 @@ def experiment_of(
                 kind=kind,
                 arms=", ".join(f"{{name: {arm}, share: {share}}}" for arm, share in shares.items()),
                 cluster=cluster and f"cluster: {cluster}",
+                kind_of_metric=kind_of_metric,
                 covariate=covariate and f", covariate: {covariate}",
                 others=others,
                 ends=ends and f", ends_at: {ends}",

@@ -147,6 +147,35 @@ def _skewed() -> Iterator[Case]:
         )
 
 
+def shares(n: int, n_control: int, p: float) -> Sim:
+    """Buyers in arms of unequal size, forty of them in the small one; beside it Welch's test."""
+    plan = experiment_of(
+        {"control": f"{n_control}/{n}", "mail": f"{n - n_control}/{n}"}, kind_of_metric="proportion"
+    )
+    arm = (np.arange(n) >= n_control).astype(np.int64)
+
+    def once(rng: np.random.Generator, reps: int) -> Iterator[dict[str, float]]:
+        for _ in range(reps):
+            row = rows_of(prepared(plan, {"spend": rng.random(n) < p}), arm)[0]
+            plain = reading(row.unadjusted, 0.0)
+            yield reading(row.estimate, 0.0) | {f"plain {k}": v for k, v in plain.items()}
+
+    return lambda rng, reps: repeat(rng, reps, once)
+
+
+def _shares() -> Iterator[Case]:
+    tails = (FALSE_ALARM, FALSE_GAIN, FALSE_LOSS)
+    for n_control, key, says in ((1_000, "plain gain", "gain"), (9_000, "plain loss", "loss")):
+        yield Case(
+            "S1",
+            f"buyers 4 %, control of {n_control:,} in 10,000, as analysed",
+            shares(10_000, n_control, 0.04),
+            tails,
+            wrong=(Measure(key, f"proven {says} by Welch's interval", FALSE_GAIN.band),),
+            smoke=300,
+        )
+
+
 # --- households ----------------------------------------------------------------------------------
 
 
@@ -338,4 +367,4 @@ def _designed() -> Case:
     )
 
 
-CASES = (_report(), *_skewed(), _households(), _segments(), *_looks(), _designed())
+CASES = (_report(), *_skewed(), *_shares(), _households(), _segments(), *_looks(), _designed())

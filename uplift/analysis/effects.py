@@ -37,7 +37,7 @@ class EffectRow:
 
     metric      key, e.g. "spend_28d@1"
     role        primary · secondary · guardrail
-    method      Welch · Lin (adjusted by covariates) · score (rare events) · skewness corrected (a
+    method      Welch · Lin (adjusted by covariates) · score (shares) · skewness corrected (a
                 small control of a heavy-tailed metric) · post-stratified · ratio (delta method) ·
                 quantile (order statistics) · by cluster · by customer (waves drawn anew); with
                 covariates a ratio or clusters are "adjusted"

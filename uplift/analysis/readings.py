@@ -114,7 +114,8 @@ class Readings:
         if self.clustered or reading in self.bases:
             return self._ratio_method(reading)
         arms = (self.moments[treatment], self.moments[CONTROL])
-        if proportion and any(_rare(arm, reading) for arm in arms):
+        narrower = self.strata or self.covariates.get(reading)
+        if proportion and (not narrower or any(_rare(arm, reading) for arm in arms)):
             return "score"
         if self.strata:
             return "post-stratified"

@@ -122,6 +122,7 @@ PAGE = {
     "next.stop": "Do not repeat it. Test another offer, another channel or a lower cost.",
     "next.retest": "Repeat it larger, or with an offer whose effect should be larger.",
     "next.none": "Remove the reason why there is no verdict, then read again by the same plan.",
+    "next.wait": "Go on as planned: it is too early, and nothing is at fault.",
     "next.size": "To halve the width of a range takes four times as many customers.",
     "next.look": "The next look of the plan is on day {day:plain} after the launch.",
     "change.scale": (
@@ -131,6 +132,7 @@ PAGE = {
     "change.stop": "What would change this decision: a range of profit that includes zero again.",
     "change.retest": "What would change this decision: a range of profit that lies above zero.",
     "change.none": "What would change this: checks that hold, and windows that have closed.",
+    "change.wait": "What would change this: the next look of the plan, or its last day.",
     "beside.unadjusted": "plain difference",
     "beside.uncapped": "without the cap",
     "beside.winsorised": "largest customer cut to {cap:number}",
@@ -154,7 +156,7 @@ PAGE = {
     "how.Lin": (
         "Adjusted: what customers did before explains a part of the spread, fitted in each arm."
     ),
-    "how.score": "Rare events: the interval of two shares that also holds for few events.",
+    "how.score": "Two shares: the interval that also holds for few events, on each side.",
     "how.skewness corrected": "Skewness corrected: an interval that is right on both sides.",
     "how.post-stratified": "By stratum: every stratum weighs as much as in the whole audience.",
     "how.by cluster": "By cluster: the error is that of the clusters that were drawn.",
@@ -304,7 +306,7 @@ PAGE_TERMS = {
     "term.profit": "profit",
     "term.Welch": "plain",
     "term.Lin": "adjusted",
-    "term.score": "rare events",
+    "term.score": "two shares",
     "term.skewness corrected": "skewness corrected",
     "term.post-stratified": "by stratum",
     "term.by cluster": "by cluster",
