@@ -86,8 +86,8 @@ def train(
                made of are cross-fitted too
     n_threads  changes the time only, never a number
 
-    Refused: ARGUMENT_INVALID (seed), METRIC_KIND (a primary ratio is no number per customer), LEARNER_UNKNOWN,
-    LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
+    Refused: ARGUMENT_INVALID (seed), METRIC_KIND (a primary ratio is no number per customer),
+    LEARNER_UNKNOWN, LEARNER_DUPLICATE, COLUMN_MISSING (outcome), WEIGHT_INVALID,
     ARM_TOO_SMALL, LEAK_TREATMENT, LEAK_OUTCOME and what `Encoder.fit` refuses.
     """
     if seed < 0:
