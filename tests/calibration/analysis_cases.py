@@ -102,6 +102,7 @@ def _report() -> Case:
             Measure("largest", "the best arm scaled because it is ahead", at_most(ALPHA)),
             Measure("no proof", "harm called none because it is not proven", at_most(ALPHA)),
         ),
+        smoke=250,
     )
 
 
