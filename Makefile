@@ -8,11 +8,11 @@ SPARK_VENV := .venv-spark
 SPARK_BIN := $(SPARK_VENV)/bin
 SPARK_STAMP := $(SPARK_VENV)/.stamp
 
-.PHONY: demo test slow spark calibration bench lint notebooks lock clean help
+.PHONY: demo test slow spark calibration bench bench-models lint notebooks lock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 # uv is taken from the lock file with its hash and installs the rest of it; where it cannot (an index
 # that only pip knows, say), pip does, more slowly.
@@ -60,6 +60,10 @@ calibration: $(STAMP) ## does 95 % mean 95 %? every rate of the package, into do
 
 bench: $(STAMP) ## speed beside its peers, into benchmarks/results
 	@for file in benchmarks/bench_*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
+
+bench-models: $(STAMP) ## learners beside plain LightGBM, into docs/benchmarks (PEERS=python of an environment with econml)
+	$(BIN)/python benchmarks/models/bench_learners.py $(if $(PEERS),--peers $(PEERS)) \
+	  $(if $(HILLSTROM),--hillstrom $(HILLSTROM))
 
 notebooks: $(STAMP) ## execute the notebooks
 	UPLIFT_DATA="$${UPLIFT_DATA:-$(wildcard $(abspath ../shared/data))}" \

@@ -1,13 +1,9 @@
 """Eight processes write into one registry, 200 times each: no error, no lost update, how fast?
 
-    python benchmarks/bench_registry.py [--writers 8] [--writes 200] [--members 1000000]
+    python benchmarks/bench_registry.py [--writers 8] [--writes 200]
 
 Beside it, in the same run, the same writes by one process, and a counter that is read and written
 without a transaction around both, as a plain file of numbers would be: it loses updates.
-
-Then a universal control of a million members begins in four cohorts, and one cohort is replaced:
-how long do other writers wait? Beside it the plain way: all rows of the cohorts in the rotation's
-own transaction.
 """
 
 import argparse
@@ -22,9 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,19 +29,13 @@ import sqlalchemy  # noqa: E402
 from tests.postgres_server import running_postgres  # noqa: E402
 from uplift.checks import blocked_by  # noqa: E402
 from uplift.experiment import load_experiment  # noqa: E402
-from uplift.registry.bulk import Same, ready_rows  # noqa: E402
-from uplift.registry.contents import find_row, insert_ready, insert_rows, update_row  # noqa: E402
-from uplift.registry.database import Database  # noqa: E402
-from uplift.registry.memberships import NewCohort, memberships, rotate  # noqa: E402
+from uplift.registry.contents import find_row, insert_rows, update_row  # noqa: E402
 from uplift.registry.registry import Registry  # noqa: E402
-from uplift.registry.tables import cohort_members, leases  # noqa: E402
-from uplift.table import canonical_json  # noqa: E402
+from uplift.registry.tables import leases  # noqa: E402
 
 RESULT = Path(__file__).parent / "results" / "registry.md"
 COUNTER = {"name": "counter"}
 ID = "hillstrom_email"
-CONTROL, N_COHORTS = "universal_control", 4
-BEGIN = datetime(2024, 1, 1, 8, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -138,83 +126,6 @@ def measure_careless(folder: Path, n_writers: int, n_writes: int) -> Row:
     return Row("SQLite", "careless", n_writers, done, counted, n_errors, "", seconds)
 
 
-@dataclass(frozen=True)
-class Turn:
-    """One step of a control: the whole of it, and the longest that another writer waits."""
-
-    engine: str
-    what: str
-    seconds: float
-    n_transactions: int
-    longest: float
-
-    def line(self) -> str:
-        return (
-            f"| {self.engine} | {self.what} | {self.seconds:.1f} | {self.n_transactions} "
-            f"| {self.longest:.2f} |"
-        )
-
-
-@contextmanager
-def watched() -> Iterator[list[float]]:
-    """How long each writing transaction holds its lock, commit included."""
-    plain, held = Database.write, []
-
-    @contextmanager
-    def timed(self: Database, step: str):
-        with plain(self, step) as connection:
-            started = time.perf_counter()
-            yield connection
-        held.append(time.perf_counter() - started)
-
-    Database.write = timed
-    try:
-        yield held
-    finally:
-        Database.write = plain
-
-
-def measure_control(engine: str, folder: Path, location: str, n_members: int) -> Iterator[Turn]:
-    """A control begins, one cohort is replaced, and the plain way beside it."""
-    registry = Registry(folder, database=location, clock=lambda: BEGIN + timedelta(days=1000))
-    control = load_experiment(ROOT / "experiments" / CONTROL)
-    design = canonical_json({"digest": control.digest})
-    registry.seal(control, SimpleNamespace(to_json=lambda: design), who="bench")
-    size = n_members // N_COHORTS
-    cohorts = []
-    for k in range(N_COHORTS + 1):
-        file = folder / f"draw_{k}.txt"
-        file.write_text(str(k))
-        units = tuple(f"c{i:09d}" for i in range(k, size * (N_COHORTS + 1), N_COHORTS + 1))
-        cohorts.append(NewCohort(k + 1, units, file))
-    later = BEGIN + timedelta(days=91)
-    steps = (
-        (f"begin {n_members:,}", lambda: rotate(registry, CONTROL, cohorts[:-1], at=BEGIN)),
-        (
-            f"replace {size:,}",
-            lambda: rotate(registry, CONTROL, cohorts[-1:], release=1, at=later),
-        ),
-        (f"replace {size:,}, plainly", lambda: plain_turn(registry, cohorts[-1])),
-    )
-    for what, work in steps:
-        with watched() as held:
-            started = time.perf_counter()
-            work()
-            seconds = time.perf_counter() - started
-        yield Turn(engine, what, seconds, len(held), max(held))
-    known = memberships(registry, CONTROL)
-    assert len(known) == size * (N_COHORTS + 1), "members are missing"
-    assert known["until_at"].notna().sum() == size, "one cohort was to be let go"
-    assert not blocked_by(registry.verify())
-
-
-def plain_turn(registry: Registry, cohort: NewCohort) -> None:
-    """All rows of a cohort, digested and written inside one transaction."""
-    with registry._database.write("plain") as connection:
-        values = {"batch": Same("plain"), "unit": sorted(cohort.units)}
-        insert_ready(connection, ready_rows(cohort_members, len(cohort.units), values))
-
-
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="uplift-bench-"))
@@ -236,14 +147,7 @@ def run(n_writers: int, n_writes: int) -> list[Row]:
         return rows
 
 
-def run_control(n_members: int) -> list[Turn]:
-    with temporary_folder() as folder, running_postgres() as server:
-        turns = list(measure_control("SQLite", folder, str(folder / "registry.db"), n_members))
-        with server.fresh_database() as url:
-            return turns + list(measure_control("PostgreSQL", folder, url, n_members))
-
-
-def report(rows: list[Row], turns: list[Turn]) -> str:
+def report(rows: list[Row]) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     head = (
         f"Machine: {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}; Python "
@@ -267,16 +171,6 @@ def report(rows: list[Row], turns: list[Turn]) -> str:
             "|" + "---|" * len(columns.split("|")),
             *(row.line() for row in rows),
             "",
-            "## A universal control",
-            "",
-            "Members are compared and written before the rotation, in short transactions; the "
-            "rotation itself is a few rows. `plainly` digests and writes the rows of one cohort "
-            "inside a single transaction, and checks nothing. Seconds.",
-            "",
-            "| engine | step | whole | transactions | longest lock |",
-            "|---|---|---|---|---|",
-            *(turn.line() for turn in turns),
-            "",
         ]
     )
 
@@ -285,10 +179,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--writes", type=int, default=200)
-    parser.add_argument("--members", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    turns = run_control(arguments.members)
-    text = report(run(arguments.writers, arguments.writes), turns)
+    text = report(run(arguments.writers, arguments.writes))
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(text)
     print(text)

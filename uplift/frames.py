@@ -196,7 +196,7 @@ def write_parquet(frame: pd.DataFrame, path: str | Path) -> str:
     Errors: FEATURE_MIXED for a column of several types, VALUE_RANGE for numbers beyond 64 bits and
     for half characters.
     """
-    table = _arrow_table(frame)
+    table = arrow_table(frame)
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, write_page_checksum=True, compression="zstd")
     return file_digest(path)
@@ -300,7 +300,8 @@ def _frame_of(source: Table, *, what: str) -> pd.DataFrame:
     return pd.DataFrame(collected.to_pandas()).reset_index(drop=True)
 
 
-def _arrow_table(frame: pd.DataFrame) -> pa.Table:
+def arrow_table(frame: pd.DataFrame) -> pa.Table:
+    """A frame as an Arrow table. Errors: FEATURE_MIXED, VALUE_RANGE (see `write_parquet`)."""
     try:
         return pa.Table.from_pandas(frame, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:

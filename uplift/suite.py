@@ -64,6 +64,7 @@ class Suite(Result):
     predicted    by outcome, (n_units, n_arms)  out-of-fold mean outcome per arm
     dr_outcomes  by outcome, (n_units, n_arms)  doubly robust outcome per arm
     notices      warnings of the training, shown with every result
+    preferred    what the training chose; empty when nothing was
     """
 
     outcome: str
@@ -76,6 +77,7 @@ class Suite(Result):
     candidates: Mapping[str, Candidate] = field(repr=False)
     seed: int = 0
     notices: tuple[Check, ...] = ()
+    preferred: str = ""
 
     def __post_init__(self) -> None:
         own = {name: replace(one, suite=self) for name, one in self.candidates.items()}
@@ -88,10 +90,13 @@ class Suite(Result):
 
     @property
     def best(self) -> Candidate:
-        """The learner with the lowest loss that beats a constant effect by a standard error.
+        """What the training chose: the simplest learner about as good as the best, or the constant.
 
-        The constant effect when none does.
+        Without a choice, the learner with the lowest loss that beats a constant effect by a
+        standard error; the constant effect when none does.
         """
+        if self.preferred in self.candidates:
+            return self.candidates[self.preferred]
         best, lowest = self.candidates["constant"], 0.0
         for candidate in self.candidates.values():
             if candidate.kind != "learner" or candidate.loss is None:

@@ -8,6 +8,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from uplift.analysis.analyse import analyse
+from uplift.errors import DataError
 from uplift.experiment import load_experiment
 from uplift.inference.moments import Moments
 from uplift.inference.proportions import equal_tailed_score
@@ -209,10 +210,10 @@ def test_a_report_shows_itself_and_gives_flat_numbers(make_campaign):
     assert len(report.words) == len(report.decision.words) + len(report.effects)
 
 
-def clustered(make_campaign, seed=1):
+def clustered(make_campaign, seed=1, more=()):
     """Households of three that spend alike and share an arm."""
     change = ("arms:", "cluster: household\narms:")
-    campaign = make_campaign(seed=seed, n_units=3_600, changes=[change])
+    campaign = make_campaign(seed=seed, n_units=3_600, changes=[change, *more])
     rng = np.random.default_rng(seed)
     household = np.repeat(np.arange(1_200), 3)
     arm = np.resize(["control", *TREATMENTS], 1_200)[household]
@@ -235,6 +236,20 @@ def test_where_households_were_randomised_the_error_is_theirs(make_campaign):
     assert row.estimate.n_treatment == 900
     assert report.money.row("email").method == "by cluster"
     assert any(check.code == "COVARIATE_UNUSED" for check in report.checks)
+
+
+def test_strata_that_cut_households_apart_are_refused(make_campaign):
+    plan = ("analysis: {", "analysis: {strata: [age_group], ")
+    campaign = clustered(make_campaign, more=[plan])
+    household = campaign.assigned.set_index("unit")["cluster"]
+    mine = campaign.customers["unit"]
+    campaign.customers["age_group"] = np.where(mine.index % 3 > 0, "old", "young")
+    with pytest.raises(DataError, match="1200 cluster") as caught:
+        campaign.analyse()
+    assert caught.value.code == "STRATA_ACROSS_CLUSTERS"
+    by_household = household.loc[mine].str[1:].astype(int) % 8 > 3
+    campaign.customers["age_group"] = np.where(by_household, "old", "young")
+    assert campaign.analyse().effect("spend@1", "email").method.startswith("by cluster")
 
 
 def test_the_sample_ratio_counts_what_was_randomised(make_campaign):

@@ -125,7 +125,11 @@ def nobody() -> pd.DataFrame:
 def purchases() -> pd.DataFrame:
     table = customers()[["unit"]].head(50)
     return table.assign(
-        occurred_at=pd.Timestamp("2017-06-01"), basket="b1", amount=9.5, discount=0.0
+        occurred_at=pd.Timestamp("2017-06-01"),
+        basket="b1",
+        amount=9.5,
+        discount=0.0,
+        category="tea",
     )
 
 

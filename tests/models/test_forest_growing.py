@@ -459,3 +459,29 @@ def test_out_of_bag_reading_leaves_out_the_trees_that_used_a_row(plain):
         expected += np.where(used[:, None, None], 0, shares)
     found = read_trees(trees, codes, growth.draws(), unit=unit).sums
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_variances_between_and_within_bags_are_those_of_plain_arrays():
+    w = world(1500, n_arms=3)
+    trees, bins, growth = grown(w, n_trees=16)
+    codes = bins.encode(w.columns, n_rows=len(w.arm))[:50]
+    shares = np.array([trees.shares[read_codes(trees, codes, t)] for t in range(16)])
+    weight, residual = shares.mean(axis=0)[..., 0], shares.mean(axis=0)[..., 1]
+    pull = (shares[..., 1] - shares[..., 0] * residual / weight) / weight  # trees, rows, arms
+    bags = (pull[..., 1:] - pull[..., :1]).reshape(4, 4, 50, 2)
+    reading = read_trees(trees, codes, growth.draws(), spread=True)
+    between = (bags.mean(axis=1) ** 2).mean(axis=0)
+    np.testing.assert_allclose(reading.spread[..., 0], between, rtol=1e-9)
+    within = bags.var(axis=1, ddof=1).mean(axis=0)
+    np.testing.assert_allclose(reading.spread[..., 1], within, rtol=1e-9)
+    assert (reading.spread[..., 2] == 4).all()
+
+
+def test_variances_of_training_rows_come_from_bags_that_hold_none_of_them():
+    w = world(1500)
+    trees, bins, growth = grown(w, n_trees=40)
+    codes, unit = bins.encode(w.columns, n_rows=1500)[:60], w.unit[:60].astype(np.uint64)
+    reading = read_trees(trees, codes, growth.draws(), unit=unit, spread=True)
+    inside = [np.logical_or(*plain_roles(unit, 4 * bag, growth)) for bag in range(10)]
+    without = (~np.array(inside)).sum(axis=0)  # of one bag no variance can be said
+    np.testing.assert_array_equal(reading.spread[:, 0, 2], np.where(without > 1, without, 0))

@@ -11,9 +11,17 @@ from sklearn.model_selection import KFold, cross_val_predict
 from uplift.datasets.simulation import simulate
 from uplift.errors import DataError
 from uplift.models.baselines import ConstantEffect
-from uplift.models.learners import DRLearner, SLearner, TLearner, XLearner
+from uplift.models.learners import SLearner, TLearner, XLearner
+from uplift.models.score_learners import DRLearner, RLearner, TransformedOutcome
 
-LEARNERS = [SLearner(), TLearner(), XLearner(), DRLearner(n_folds=3)]
+LEARNERS = [
+    SLearner(),
+    TLearner(),
+    XLearner(),
+    DRLearner(n_folds=3),
+    RLearner(n_folds=3),
+    TransformedOutcome(),
+]
 names = pytest.mark.parametrize("learner", LEARNERS, ids=lambda model: type(model).__name__)
 
 
@@ -160,7 +168,12 @@ def independent(name, sim):
         treated = regressor().fit(X[arm == 1], y[arm == 1] - means[0].predict(X[arm == 1]))
         control = regressor().fit(X[arm == 0], means[1].predict(X[arm == 0]) - y[arm == 0])
         return lambda x: (treated.predict(x) + control.predict(x)) / 2
+    if name == "o":
+        return regressor().fit(X, np.where(arm == 1, y, -y) / 0.5).predict
     folds = KFold(5, shuffle=True, random_state=0)
+    if name == "r":
+        left = y - cross_val_predict(regressor(), X, y, cv=folds)
+        return regressor().fit(X, left / (arm - 0.5)).predict
     held_out = []
     for k in (0, 1):
         mean = cross_val_predict(regressor(), X, np.where(arm == k, y, 0) / 0.5, cv=folds)
@@ -169,7 +182,7 @@ def independent(name, sim):
 
 
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning")
-@pytest.mark.parametrize(("name", "learner"), list(zip("stxd", LEARNERS, strict=True)))
+@pytest.mark.parametrize(("name", "learner"), list(zip("stxdro", LEARNERS, strict=True)))
 def test_a_learner_agrees_with_a_plain_implementation(name, learner, strong, on_strong, new):
     X = new.trial.features
     expected = independent(name, strong)(X.to_numpy())

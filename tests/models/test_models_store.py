@@ -11,8 +11,9 @@ from sklift.models import TwoModels
 
 from uplift.datasets import simulate
 from uplift.errors import DataError, StateError
+from uplift.models.baselines import ConstantEffect
+from uplift.models.blend import Blend
 from uplift.models.store import (
-    KINDS,
     MODEL_FILE,
     SUITE_FILE,
     load_model,
@@ -21,6 +22,8 @@ from uplift.models.store import (
     save_suite,
 )
 from uplift.models.train import train
+
+ASKED = ["s", "t", "x", "r", "dr", "transformed", "class", "forest"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def trial():
 def suite(trial):
     foreign = TwoModels(LogisticRegression(), LogisticRegression())
     numeric = _Numeric(foreign)
-    return train(trial, ["s", "t", "x", "dr", "forest", ("two", numeric)], n_folds=2)
+    return train(trial, [*ASKED, ("two", numeric)], n_folds=2)
 
 
 class _Numeric:
@@ -56,7 +59,7 @@ class _Numeric:
         return self.model.predict(X[["x0", "x1"]])
 
 
-@pytest.mark.parametrize("name", sorted(KINDS))
+@pytest.mark.parametrize("name", [*ASKED, "constant", "random", "response", "rule"])
 def test_every_model_predicts_the_same_bits_after_a_reload(suite, trial, tmp_path, name):
     model = suite.candidates[name].model
     digests = save_model(model, tmp_path)
@@ -65,6 +68,16 @@ def test_every_model_predicts_the_same_bits_after_a_reload(suite, trial, tmp_pat
     assert type(again) is type(model)
     assert again.get_params() == model.get_params()
     assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".txt", ".bin"}
+
+
+def test_a_mean_of_fold_models_predicts_the_same_bits_after_a_reload(trial, tmp_path):
+    suite = train(trial, ["t", "r", "forest"], n_folds=2, refit=False)
+    for name in ("t", "r", "forest", "response", "constant"):
+        model = suite.candidates[name].model
+        again = load_model(tmp_path / name, save_model(model, tmp_path / name))
+        np.testing.assert_array_equal(again.predict(trial.features), model.predict(trial.features))
+    assert isinstance(suite.candidates["t"].model, Blend)
+    assert isinstance(suite.candidates["constant"].model, ConstantEffect)
 
 
 def test_a_reloaded_model_finds_columns_by_name_and_scores_unseen_levels(suite, trial, tmp_path):

@@ -362,6 +362,8 @@ def test_a_look_that_proves_nothing_says_that_more_follow(reports):
     words, page = headline(reports["second look"])
     assert words == "No verdict yet: nothing can be scaled at look 2, and more looks follow."
     assert "The next look of the plan is on day" in page
+    assert "Go on as planned" in page
+    assert "Go on as planned" not in headline(reports["withheld"])[1]
 
 
 def test_a_guardrail_that_may_be_harmed_keeps_a_proven_profit_from_being_scaled():

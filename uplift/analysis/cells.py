@@ -78,8 +78,13 @@ def cluster_cells(
     adjusting: Adjusting,
     groups: Mapping[str, pd.Series],
 ) -> Cells:
-    """Cells of clusters; a cluster with units in several segments has a total in each."""
+    """Cells of clusters; a cluster with units in several segments has a total in each.
+
+    Errors: CLUSTER_TWO_ARMS, STRATA_ACROSS_CLUSTERS.
+    """
     _refuse_torn(frame, cluster)
+    if STRATUM in groups:
+        refuse_strata_across(groups[STRATUM], cluster)
     pairs = pairs_needed(experiment, readings, adjusting)
     columns = [*readings, *adjusting.columns, N_UNITS]
     rows = frame[[ARM, *readings, *adjusting.columns]].assign(cluster=cluster.to_numpy())
@@ -170,6 +175,23 @@ def _refuse_torn(frame: pd.DataFrame, cluster: pd.Series) -> None:
             f"assignment: {torn} cluster(s) have units in more than one arm, though clusters were "
             "randomised. Use the assignment this experiment made.",
             code="CLUSTER_TWO_ARMS",
+            column="cluster",
+            count=torn,
+        )
+
+
+def refuse_strata_across(stratum: pd.Series, cluster: pd.Series) -> None:
+    """Strata must hold whole clusters: totals of one cluster in two strata are not independent.
+
+    Read as independent, effects of nothing are proven three times as often as the plan allows.
+    Errors: STRATA_ACROSS_CLUSTERS.
+    """
+    torn = int((stratum.groupby(cluster.to_numpy()).nunique() > 1).sum())
+    if torn:
+        raise DataError(
+            f"{torn} cluster(s) have units in more than one stratum, so strata are not independent "
+            "of each other. Weigh by a column that members of a cluster share, or by none.",
+            code="STRATA_ACROSS_CLUSTERS",
             column="cluster",
             count=torn,
         )

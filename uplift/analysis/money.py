@@ -29,7 +29,8 @@ class MoneyRow:
     n_units          units of the arm that were analysed
     margin           ledger line in total: what the arm's units brought more than as many of the
                      control; adjusted when the profit is
-    contact_cost, redemption_cost  ledger lines in total, as paid; negative
+    contact_cost, redemption_cost  ledger lines in total, as paid, less what as many of the control
+                     cost; negative
     total, total_ci  profit of the arm's units together; the lines add up to it to the cent
     cost_per_unit    what treating one unit costs more than not, above 0
     roi              profit per unit of currency spent; nan when nothing is spent

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.analysis.cells import STRATUM
+from uplift.analysis.cells import STRATUM, refuse_strata_across
 from uplift.analysis.columns import (
     GROSS,
     N_UNITS,
@@ -73,7 +73,11 @@ class Prepared:
 
         cluster  code of each unit's cluster; not used where units are read
         groups   stratum and segments of the units, as `groups_of` gives them
+
+        Errors: STRATA_ACROSS_CLUSTERS.
         """
+        if experiment.cluster is not None and cluster is not None and STRATUM in (groups or {}):
+            refuse_strata_across((groups or {})[STRATUM], pd.Series(cluster))
         features = features_of(outcomes[UNIT], customers)
         adjusting, checks = covariates_of(experiment, features)
         return cls(

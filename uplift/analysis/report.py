@@ -161,7 +161,7 @@ class AnalysisReport(Result):
             Column("effect", kind="signed"),
             Column(f"{format_value(self.confidence, 'confidence')} ci", kind="interval"),
             Column("p adjusted", kind="p_value"),
-            Column("relative", kind="signed"),
+            Column("relative", kind="signed_share"),
             Column("method"),
             Column("verdict"),
         )

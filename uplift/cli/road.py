@@ -316,7 +316,9 @@ def analyse(
 @app.command()
 def train(
     name: Name,
-    learners: Annotated[str, typer.Option(help="Comma-separated: s, t, x, dr.")] = "s,t,x,dr",
+    learners: Annotated[
+        str, typer.Option(help="Comma-separated: s, t, x, dr, forest.")
+    ] = "s,t,x,dr",
     seed: Seed = 0,
     missing: Missing = None,
     root: Root = HERE,

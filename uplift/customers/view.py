@@ -10,10 +10,9 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from uplift.errors import DataError, DefinitionError
-from uplift.frames import UNIT, clean_units, read_frame, require_unique
+from uplift.frames import UNIT, arrow_table, clean_units, read_frame, require_unique
 
 CATEGORY = "category"
 CATEGORY_FEATURES = ("n_categories_182d", "top_category_share_182d")
@@ -146,7 +145,7 @@ def _checked_purchases(purchases: Any) -> pd.DataFrame:
         _refuse_missing(frame[name], name)
     utc = pd.to_datetime(frame["occurred_at"], utc=True)
     frame["occurred_at"] = utc.dt.tz_localize(None).astype("datetime64[us]")
-    frame["basket"] = frame["basket"].astype("str")
+    frame["basket"] = clean_units(frame["basket"], column="basket", what="purchases")
     return frame
 
 
@@ -189,7 +188,7 @@ def _query(lines: pd.DataFrame, as_of: datetime) -> pd.DataFrame:
     if not with_category:
         lines = lines.assign(category=pd.Series(pd.NA, index=lines.index, dtype="str"))
     with duckdb.connect(config={"threads": 1}) as connection:
-        connection.register("purchases", pa.Table.from_pandas(lines, preserve_index=False))
+        connection.register("purchases", arrow_table(lines))
         found = connection.sql(QUERY, params={"as_of": as_of.replace(tzinfo=None)})
         view: pd.DataFrame = found.to_arrow_table().to_pandas()
     if not with_category:

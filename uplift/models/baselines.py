@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from uplift.errors import DefinitionError
 from uplift.models.boosting import Forest
-from uplift.models.crossfit import Sample, doubly_robust_scores, fit_arm_models
+from uplift.models.crossfit import Sample, fit_arm_models, with_scores
+from uplift.models.feature_rows import FeatureRows
 from uplift.models.learners import EffectModel, arm_model_parts, arm_models_from
 
 Array = npt.NDArray[np.float64]
@@ -36,9 +37,9 @@ class RandomBaseline(EffectModel):
 
     def predict(self, X: Any) -> Array:
         """Uniform numbers, (n_units, n_arms - 1)."""
-        return self.effects(self.encoder_.encode(X))
+        return self.effects(FeatureRows.of(self.encoder_.encode(X)))
 
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Uniform numbers, (n_rows, n_arms - 1)."""
         rng = np.random.default_rng([self.seed, self.draw_])
         return rng.random((len(inputs), self.n_arms_ - 1))
@@ -63,11 +64,11 @@ class ConstantEffect(EffectModel):
 
     kind: ClassVar[str] = "baseline"
 
-    def __init__(self, *, n_folds: int = 5, seed: int = 0) -> None:
+    def __init__(self, *, n_folds: int | None = None, seed: int = 0) -> None:
         self.n_folds = n_folds
         self.seed = seed
 
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """The same effects in every row, (n_rows, n_arms - 1)."""
         return np.tile(self.effect_, (len(inputs), 1))
 
@@ -80,7 +81,8 @@ class ConstantEffect(EffectModel):
         self.effect_ = np.array(constants["effect"], dtype=np.float64)
 
     def _learn(self, sample: Sample) -> None:
-        scores = doubly_robust_scores(sample, n_folds=self.n_folds, seed=self.seed)
+        scores = with_scores(sample, n_folds=self.n_folds, seed=self.seed).scores
+        assert scores is not None
         self.effect_ = np.average(scores[sample.rows], axis=0, weights=sample.weights(sample.rows))
 
 
@@ -93,7 +95,7 @@ class ResponseModel(EffectModel):
     kind: ClassVar[str] = "baseline"
     predicts: ClassVar[str] = "ranking"
 
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Mean outcome under each treatment, (n_rows, n_arms - 1)."""
         arms = range(1, self.n_arms_)
         return np.column_stack([self.models_.mean(inputs, arm=arm) for arm in arms])
@@ -133,7 +135,7 @@ class RuleBaseline(EffectModel):
         self.frequency = frequency
         self.spend = spend
 
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Mean percentile in [0, 1], the same for each treatment, (n_rows, n_arms - 1)."""
         score = np.zeros(len(inputs))
         for (column, sign), knots in zip(self.rule_, self.knots_, strict=True):
@@ -182,7 +184,7 @@ def _first_like(words: tuple[str, ...], names: Mapping[str, int]) -> str | None:
     return next(found, None)
 
 
-def _strongest(inputs: Array, sample: Sample) -> tuple[tuple[int, int], ...]:
+def _strongest(inputs: FeatureRows, sample: Sample) -> tuple[tuple[int, int], ...]:
     """The feature with the largest correlation with the outcome, and its direction."""
     outcome = sample.outcome[sample.rows]
     slopes = [_correlation(inputs[:, i], outcome) for i in range(sample.table.n_features)]

@@ -1,7 +1,8 @@
-"""LightGBM in one place: features binned once, and small forests grown on rows of that table.
+"""LightGBM in one place: features coded once, and small forests grown on rows of that table.
 
 Every fit runs on one thread and fits run side by side, so results do not depend on how many threads
-there are. The library's traps are kept in here:
+there are. Forests know codes, not numbers: a split is "code at most 17", and the edges that make
+codes of numbers are kept beside the forest. The library's traps are kept in here:
 
 - a subset keeps only what is set *after* it is constructed (labels set before are ignored);
 - `predict` leaves out the starting scores that a fit was given, so forests that start from another
@@ -14,13 +15,18 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from uplift.errors import DefinitionError
+from uplift.models.feature_rows import AnyRows, Codes, FeatureRows, bins_of
+from uplift.models.forest_bins import Bins
+from uplift.models.leaf_tables import OTHER_ARM, THIS_ARM, LeafTables, read_trees
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -35,9 +41,11 @@ HELD_OUT_PART = 5  # one row in five says how many rounds
 SPLIT_SEED = 1  # of the held-out rows; a fixed choice, so that a fit is a function of its rows
 SPLITTABLE = 8  # a leaf holds at most this part of the rows, so that a tree can split
 SMALLEST_CORRECTION = 100  # units in a leaf that corrects one arm; fewer would follow the noise
+SMALL, MEDIUM, MANY = 50_000, 250_000, 500_000  # units, where sizes change
 CHUNK = 16_384  # rows scored at a time; small enough to share between threads
 BINNING = {
     "max_bin": 255,
+    "min_data_in_bin": 1,  # codes are bins already
     "feature_pre_filter": False,
     "enable_bundle": False,
     "deterministic": True,
@@ -49,12 +57,16 @@ BINNING = {
 
 @dataclass(frozen=True)
 class Boosting:
-    """Size of a boosted forest; `n_rounds` is the most it may have."""
+    """Size of a boosted forest.
+
+    search  whether some of its rows say how many rounds it gets, up to `n_rounds`
+    """
 
     n_rounds: int
     learning_rate: float
     num_leaves: int
     min_data_in_leaf: int
+    search: bool = True
 
     def __post_init__(self) -> None:
         if min(self.n_rounds, self.min_data_in_leaf) < 1 or self.num_leaves < 2:
@@ -91,76 +103,177 @@ class Sizes:
 def sizes_for(n_units: int) -> Sizes:
     """Few leaves, large leaves, slow rates: an effect is a small signal in a large noise.
 
+    With many units the rounds are fixed: looking for them costs as much as another fit, and finds
+    about the same.
+
     n_units  units a model learns from
     """
-    leaves = 4 if n_units < 50_000 else 8 if n_units < 250_000 else 16
+    leaves = 4 if n_units < SMALL else 8 if n_units < MEDIUM else 16
     leaf = int(20 * n_units**0.4)
     size = Boosting(300, learning_rate=0.05, num_leaves=leaves, min_data_in_leaf=leaf)
     size = size.for_rows(n_units)
-    arm = replace(size, min_data_in_leaf=max(size.min_data_in_leaf, SMALLEST_CORRECTION))
-    if n_units < 50_000:
+    if n_units < SMALL:
+        arm = replace(size, min_data_in_leaf=max(size.min_data_in_leaf, SMALLEST_CORRECTION))
         return Sizes(pooled=replace(size, num_leaves=8), arm=arm, effect=size)
-    pooled = replace(size, learning_rate=0.1, min_data_in_leaf=leaf // 10)
-    return Sizes(pooled=pooled, arm=arm, effect=size)
+    size = replace(size, search=False)
+    pooled = replace(size, n_rounds=150, learning_rate=0.1, min_data_in_leaf=leaf // 10)
+    return Sizes(pooled=pooled, arm=replace(size, n_rounds=50), effect=replace(size, n_rounds=100))
+
+
+def folds_for(n_units: int) -> int:
+    """Folds of a cross-fit: two halves of very many units teach as much as five fifths do."""
+    return 2 if n_units >= MANY else 5
 
 
 @dataclass(frozen=True, eq=False)
 class BinnedTable:
-    """Encoded features of all units, binned once, with one 0/1 column per treatment at the end.
+    """Features of all units, coded once, with one column per treatment at the end.
 
-    inputs      (n_units, n_features + n_arms - 1)
-    dataset     the same, binned
-    n_features  columns before the arm columns
+    inputs   features of all units, their codes kept
+    bins     what makes codes of features
+    dataset  the codes and the arm columns, as LightGBM holds them
+    arm      (n_units,)  column of the arm received
+    n_arms   control included
     """
 
-    inputs: Array
+    inputs: AnyRows
+    bins: Bins
     dataset: Any
-    n_features: int
+    arm: IntArray
+    n_arms: int
+
+    @property
+    def n_features(self) -> int:
+        """Columns before the arm columns."""
+        return len(self.bins.edges)
 
 
-@dataclass(frozen=True, eq=False)
 class Forest:
-    """A grown forest. Its raw sum leaves out whatever score the fit started from."""
+    """A grown forest. Its raw sum leaves out whatever score the fit started from.
 
-    booster: Any
+    booster  LightGBM's own; of no rows any more
+    bins     what makes codes of features
+    """
 
-    def raw(self, inputs: Array) -> Array:
-        """Sum of leaf values, (n_rows,): the prediction itself, or its log odds when binary."""
-        if not len(inputs):
-            return np.zeros(0)
-        raw = self.booster.predict(inputs, raw_score=True, num_threads=1)
-        return np.asarray(raw, dtype=np.float64)
+    def __init__(self, booster: Any, bins: Bins) -> None:
+        self.booster = booster
+        self.bins = bins
+        self.n_arms = booster.num_feature() - len(bins.edges) + 1
+
+    def raw(self, inputs: AnyRows, *, arm: int = 0) -> Array:
+        """Sum of leaf values under an arm, (n_rows,): the prediction, or its log odds if binary."""
+        (sums,) = self._sums(inputs, arms=[arm])
+        return np.asarray(sums, dtype=np.float64)
+
+    def raw_by_arm(self, inputs: FeatureRows) -> Array:
+        """The same under every arm, (n_arms, n_rows)."""
+        return self._sums(inputs, arms=range(self.n_arms))
+
+    def raw_at(self, inputs: FeatureRows, *, rounds: Sequence[int]) -> Array:
+        """The same under control after some numbers of rounds, ascending, (n_stops, n_rows)."""
+        codes = inputs.codes(self.bins)
+        if self.tables is not None:
+            return self.tables.raw_at(codes, rounds=rounds)
+        found = [
+            plain_raw(self.booster, codes, arm=0, n_arms=self.n_arms, count=stop)
+            if stop
+            else np.zeros(codes.shape[1])  # LightGBM takes 0 for all
+            for stop in rounds
+        ]
+        return np.stack(found)
+
+    @property
+    def n_rounds(self) -> int:
+        """Trees it has."""
+        return int(self.booster.num_trees())
+
+    def cut(self, n_rounds: int) -> "Forest":
+        """Its first rounds alone; a forest of none adds nothing."""
+        if n_rounds >= self.n_rounds:
+            return self
+        text = self.booster.model_to_string(num_iteration=max(n_rounds, 1))
+        kept = Forest.from_text(text, self.bins)
+        return kept if n_rounds else kept.emptied()
+
+    def emptied(self) -> "Forest":
+        """The same trees with nothing in their leaves; changes this forest too."""
+        for t, tree in enumerate(read_trees(self.text())):
+            for leaf in range(len(tree.values)):
+                self.booster.set_leaf_output(t, leaf, 0.0)
+        return Forest(self.booster, self.bins)
+
+    @cached_property
+    def tables(self) -> LeafTables | None:
+        """The trees as tables; None when LightGBM has to score by itself."""
+        return LeafTables.of(self.text(), n_features=len(self.bins.edges), n_arms=self.n_arms)
 
     def text(self) -> str:
-        """LightGBM's own text form, from which the same forest can be read."""
+        """LightGBM's own text form, from which the same forest can be read with its bins."""
         return str(self.booster.model_to_string())
 
     @classmethod
-    def from_text(cls, text: str) -> "Forest":
+    def from_text(cls, text: str, bins: Bins) -> "Forest":
         """The forest that `text` wrote; the caller has checked where the text is from."""
-        return cls(lgb.Booster(model_str=text))
+        return cls(lgb.Booster(model_str=text), bins)
+
+    def _sums(self, inputs: FeatureRows, *, arms: Sequence[int]) -> Array:
+        codes = inputs.codes(self.bins)
+        if self.tables is not None:
+            return self.tables.raw(codes, arms=arms)
+        return np.stack([plain_raw(self.booster, codes, arm=a, n_arms=self.n_arms) for a in arms])
+
+
+def plain_raw(
+    booster: Any, codes: Codes, *, arm: int, n_arms: int, first: int = 0, count: int = -1
+) -> Array:
+    """LightGBM's own sum of some rounds' leaf values, (n_rows,): slow, and good for any forest.
+
+    codes  (n_features, n_rows)
+    """
+    if not codes.shape[1]:
+        return np.zeros(0)
+    columns = np.where(codes == 0, np.nan, codes.astype(np.float64))
+    arms = np.full((n_arms - 1, codes.shape[1]), float(OTHER_ARM))
+    if arm > 0:
+        arms[arm - 1] = THIS_ARM
+    raw = booster.predict(
+        np.vstack([columns, arms]).T,
+        raw_score=True,
+        start_iteration=first,
+        num_iteration=count,
+        num_threads=1,
+    )
+    return np.asarray(raw, dtype=np.float64)
 
 
 def bin_features(
-    encoded: Array, *, categorical: Sequence[int], arm: IntArray, n_arms: int
+    features: Array | FeatureRows, *, categorical: Sequence[int], arm: IntArray, n_arms: int
 ) -> BinnedTable:
-    """Bin encoded features (n_units, n_features) and the arm, once for all models."""
-    inputs = with_arm_columns(encoded, n_arms)
-    n_features = encoded.shape[1]
-    inputs[np.flatnonzero(arm > 0), n_features + arm[arm > 0] - 1] = 1
+    """Code features (n_units, n_features) and the arm, once for all models."""
+    inputs = features if isinstance(features, FeatureRows) else FeatureRows.of(features)
+    bins = bins_of(inputs, categorical=categorical)
+    columns = [_with_missing(codes) for codes in inputs.codes(bins)]
+    for k in range(1, n_arms):
+        columns.append(pa.array(np.where(arm == k, THIS_ARM, OTHER_ARM).astype(np.uint8)))
+    names = [f"f{i}" for i in range(len(columns))]
     dataset = lgb.Dataset(
-        inputs,
+        pa.table(columns, names=names),
         np.zeros(len(inputs), dtype=np.float32),
-        feature_name=[f"f{i}" for i in range(inputs.shape[1])],
         categorical_feature=list(categorical),
         params={**BINNING, "num_threads": available_threads()},
     ).construct()
-    return BinnedTable(inputs, dataset, n_features)
+    return BinnedTable(inputs, bins, dataset, arm, n_arms)
 
 
-def with_arm_columns(encoded: Array, n_arms: int) -> Array:
-    """Encoded features with empty arm columns after them, as the forests expect."""
-    return np.hstack([encoded, np.zeros((len(encoded), n_arms - 1))])
+def _with_missing(codes: npt.NDArray[np.uint8]) -> Any:
+    """A column for LightGBM, without a copy of the codes; code 0 is a missing value."""
+    missing = codes == 0
+    return pa.array(codes, mask=missing) if missing.any() else pa.array(codes)
+
+
+def with_arm_columns(encoded: Array, n_arms: int) -> FeatureRows:
+    """Encoded features as the forests expect them, whatever the number of arms."""
+    return FeatureRows.of(encoded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,52 +316,166 @@ class Lesson:
 
 
 def grow(table: BinnedTable, lesson: Lesson, size: Boosting) -> Forest:
-    """Grow one forest, with as many rounds as help on rows that it is not grown on.
+    """Grow one forest; where its size asks for it, with as many rounds as help on unseen rows.
 
     A fifth of the lesson's own rows says how many rounds; the forest is then grown on all of them.
     Rows outside the lesson are never looked at, so a fold that is predicted has no say in it.
     """
     booster = _booster(table, lesson, size)
-    for _ in range(_best_rounds(table, lesson, size)):
+    n_rounds = _best_rounds(table, lesson, size) if size.search else size.n_rounds
+    for _ in range(n_rounds):
         if booster.update():
             break
-    return Forest(booster.free_dataset())
+    return Forest(booster.free_dataset(), table.bins)
+
+
+@dataclass(frozen=True, eq=False)
+class JointLesson:
+    """What several forests learn together: a target as a sum of factors times forests.
+
+        min sum w (target - sum_k factor_k forest_k(x))^2
+
+    rows     (n_rows,), ascending
+    target   (n_rows,)
+    factors  (n_rows, n_forests)
+    weight   (n_rows,)  None means every row counts once
+    """
+
+    rows: IntArray
+    target: Array
+    factors: Array
+    weight: Array | None = None
+
+    def part(self, chosen: IntArray) -> "JointLesson":
+        """The same lesson on some of its rows, given by ascending position."""
+        weight = None if self.weight is None else self.weight[chosen]
+        return JointLesson(self.rows[chosen], self.target[chosen], self.factors[chosen], weight)
+
+    def loss(self, raw: Array) -> float:
+        """Mean squared distance of the target to what the forests say, (n_forests, n_rows)."""
+        left = self.target - (self.factors * raw.T).sum(axis=1)
+        return float(np.average(left**2, weights=self.weight))
+
+
+def grow_jointly(table: BinnedTable, lesson: JointLesson, size: Boosting) -> tuple[Forest, ...]:
+    """Grow one forest per factor; rounds are looked for as in `grow`.
+
+    Round by round, each forest takes a Newton step on what all of them leave over; the curvature
+    is that of its own factor.
+    """
+    n_rounds = _best_joint_rounds(table, lesson, size) if size.search else size.n_rounds
+    boosters, step = _joint_boosters(table, lesson, size)
+    for _ in range(n_rounds):
+        if step():
+            break
+    return tuple(Forest(booster.free_dataset(), table.bins) for booster in boosters)
+
+
+def _joint_boosters(
+    table: BinnedTable, lesson: JointLesson, size: Boosting
+) -> tuple[list[Any], Callable[[], bool]]:
+    """Boosters before their first round, and what adds one; it says whether none could split."""
+    w = np.ones(len(lesson.rows)) if lesson.weight is None else lesson.weight
+    raw = np.zeros_like(lesson.factors)
+    boosters = [_booster(table, Lesson(lesson.rows, lesson.target), size) for _ in raw.T]
+
+    def slope(k: int, predicted: Array) -> tuple[Array, Array]:
+        factor: Array = lesson.factors[:, k]
+        raw[:, k] = predicted
+        left = lesson.target - (lesson.factors * raw).sum(axis=1)
+        return -w * factor * left, w * factor**2
+
+    def step() -> bool:
+        finished = [
+            booster.update(fobj=lambda predicted, _, k=k: slope(k, predicted))
+            for k, booster in enumerate(boosters)
+        ]
+        return all(finished)
+
+    return boosters, step
+
+
+def _best_joint_rounds(table: BinnedTable, lesson: JointLesson, size: Boosting) -> int:
+    """As `_best_rounds`, for forests that are grown together."""
+    if size.n_rounds <= FEWEST or len(lesson.rows) < HELD_OUT_PART:
+        return min(size.n_rounds, FEWEST)
+    held_out, kept = (lesson.part(part) for part in _split(len(lesson.rows)))
+    codes = np.ascontiguousarray(table.inputs.codes(table.bins)[:, held_out.rows])
+    nobody = np.zeros(len(held_out.rows), dtype=np.int64)
+    boosters, step = _joint_boosters(table, kept, size)
+
+    def added(done: int) -> Array:
+        return np.stack(
+            [
+                _sum_of(booster, codes, nobody, first=done - STEP, n_arms=table.n_arms)
+                for booster in boosters
+            ]
+        )
+
+    return _search(size.n_rounds, step, added, held_out.loss)
+
+
+def _split(n_rows: int) -> tuple[IntArray, IntArray]:
+    """Places of the rows that say how many rounds, and of the others."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(n_rows)
+    cut = n_rows // HELD_OUT_PART
+    return np.sort(order[:cut]), np.sort(order[cut:])
+
+
+def _search(
+    most: int,
+    step: Callable[[], bool],
+    added: Callable[[int], Array],
+    loss: Callable[[Array], float],
+) -> int:
+    """Rounds with the lowest loss, looked at every few rounds."""
+    raw: Array = np.zeros(1)
+    best, lowest = FEWEST, np.inf
+    for done in range(STEP, most + 1, STEP):
+        finished = any(step() for _ in range(STEP))
+        raw = raw + added(done)
+        found = loss(raw)
+        if found < lowest:
+            best, lowest = done, found
+        if finished or done - best >= PATIENCE:
+            break
+    return max(best, FEWEST)
 
 
 def _best_rounds(table: BinnedTable, lesson: Lesson, size: Boosting) -> int:
     """Rounds with the lowest loss on a fifth of the rows, looked at every few rounds."""
     if size.n_rounds <= FEWEST or len(lesson.rows) < HELD_OUT_PART:
         return min(size.n_rounds, FEWEST)
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(lesson.rows))
-    cut = len(order) // HELD_OUT_PART
-    held_out, kept = lesson.part(np.sort(order[:cut])), lesson.part(np.sort(order[cut:]))
-    inputs = table.inputs[held_out.rows]
+    held_out, kept = (lesson.part(part) for part in _split(len(lesson.rows)))
+    codes = np.ascontiguousarray(table.inputs.codes(table.bins)[:, held_out.rows])
+    nobody = np.zeros(len(held_out.rows), dtype=np.int64)
+    arm = table.arm[held_out.rows] if lesson.sees_arm else nobody
     booster = _booster(table, kept, size)
-    raw = np.zeros(cut)
-    best, lowest = FEWEST, np.inf
-    for done in range(STEP, size.n_rounds + 1, STEP):
-        finished = any(booster.update() for _ in range(STEP))
-        raw = raw + _sum_of(booster, inputs, first=done - STEP, count=STEP)
-        loss = held_out.loss(raw)
-        if loss < lowest:
-            best, lowest = done, loss
-        if finished or done - best >= PATIENCE:
-            break
-    return max(best, FEWEST)
+
+    def added(done: int) -> Array:
+        return _sum_of(booster, codes, arm, first=done - STEP, n_arms=table.n_arms)
+
+    return _search(size.n_rounds, booster.update, added, held_out.loss)
 
 
-def _sum_of(booster: Any, inputs: Array, *, first: int, count: int) -> Array:
-    """What some rounds of a forest add, (n_rows,)."""
-    part = booster.predict(
-        inputs, raw_score=True, start_iteration=first, num_iteration=count, num_threads=1
-    )
-    return np.asarray(part, dtype=np.float64)
+def _sum_of(booster: Any, codes: Codes, arm: IntArray, *, first: int, n_arms: int) -> Array:
+    """What the last rounds of a forest add to rows under their own arms, (n_rows,)."""
+    text = booster.model_to_string(start_iteration=first, num_iteration=STEP)
+    tables = LeafTables.of(text, n_features=len(codes), n_arms=n_arms)
+    arms = range(n_arms) if arm.any() else [0]
+    if tables is None:
+        added = np.stack(
+            [plain_raw(booster, codes, arm=a, n_arms=n_arms, first=first, count=STEP) for a in arms]
+        )
+    else:
+        added = tables.raw(codes, arms=arms)
+    return np.asarray(added[arm, np.arange(len(arm))], dtype=np.float64)
 
 
 def _booster(table: BinnedTable, lesson: Lesson, size: Boosting) -> Any:
     """A LightGBM booster on the lesson's rows, before its first round."""
-    n_columns = table.inputs.shape[1]
-    hidden = 0 if lesson.sees_arm else n_columns - table.n_features
+    n_columns = table.n_features + table.n_arms - 1
+    hidden = 0 if lesson.sees_arm else table.n_arms - 1
     params = {
         **BINNING,
         "num_threads": 1,
@@ -270,7 +497,7 @@ def _booster(table: BinnedTable, lesson: Lesson, size: Boosting) -> Any:
     return lgb.Booster(params, subset)
 
 
-def in_chunks(function: Callable[[Array], Array], inputs: Array) -> Array:
+def in_chunks(function: Callable[[AnyRows], Array], inputs: AnyRows) -> Array:
     """A function of rows, applied to many of them on all threads."""
     if len(inputs) <= CHUNK:
         return function(inputs)

@@ -5,7 +5,8 @@ them come the doubly robust scores that learners learn from and that judge them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,12 @@ from uplift.models.boosting import (
     Boosting,
     Forest,
     Lesson,
+    folds_for,
     grow,
     side_by_side,
     sizes_for,
 )
+from uplift.models.feature_rows import AnyRows, FeatureRows
 from uplift.progress import track
 from uplift.suite import effect_scores
 
@@ -47,25 +50,26 @@ class ArmModels:
     n_features: int
     binary: bool
 
-    def raw(self, inputs: Array, *, arm: int) -> Array:
+    def raw(self, inputs: FeatureRows, *, arm: int) -> Array:
         """Raw score of each row under one arm, (n_rows,)."""
-        asked = inputs.copy()
-        asked[:, self.n_features :] = 0
-        if arm > 0:
-            asked[:, self.n_features + arm - 1] = 1
-        raw = self.pooled.raw(asked)
-        return raw + self.corrections[arm].raw(asked) if self.corrections else raw
+        raw = self.pooled.raw(inputs, arm=arm)
+        return raw + self.corrections[arm].raw(inputs) if self.corrections else raw
 
-    def mean(self, inputs: Array, *, arm: int) -> Array:
+    def mean(self, inputs: FeatureRows, *, arm: int) -> Array:
         """Mean outcome of each row under one arm, (n_rows,), unit of the outcome."""
-        raw = self.raw(inputs, arm=arm)
+        return self._on_scale(self.raw(inputs, arm=arm))
+
+    def means(self, inputs: AnyRows) -> Array:
+        """Mean outcome of each row under every arm, (n_rows, n_arms), unit of the outcome."""
+        raw = self.pooled.raw_by_arm(inputs)
+        for k, forest in enumerate(self.corrections):
+            raw[k] += forest.raw(inputs)
+        return self._on_scale(raw).T
+
+    def _on_scale(self, raw: Array) -> Array:
         return 1 / (1 + np.exp(-raw)) if self.binary else raw
 
-    def means(self, inputs: Array) -> Array:
-        """Mean outcome of each row under every arm, (n_rows, n_arms), unit of the outcome."""
-        return np.column_stack([self.mean(inputs, arm=arm) for arm in range(self.n_arms)])
-
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Effect of each treatment, (n_rows, n_arms - 1), unit of the outcome."""
         return effect_scores(self.means(inputs))
 
@@ -94,6 +98,20 @@ class Design:
         """How many arms, control included."""
         return int(self.propensity.shape[1])
 
+    @cached_property
+    def fit_weight(self) -> Array | None:
+        """How much each unit counts in a model of an arm's outcomes, (n_units,).
+
+        Where propensities differ, a unit counts the more the less likely its arm was for it, so
+        that every arm is learned on customers alike. None when every unit counts once.
+        """
+        shares = self.propensity.mean(axis=0)
+        if np.allclose(self.propensity, shares, rtol=1e-9):
+            return self.weight
+        rows = np.arange(self.n_units)
+        balance: Array = shares[self.arm] / self.propensity[rows, self.arm]
+        return balance if self.weight is None else balance * self.weight
+
     @property
     def n_units(self) -> int:
         """How many units."""
@@ -109,6 +127,8 @@ class Sample:
     arm_models  fitted on `rows`; None when nothing has been fitted yet
     scores      (n_units, n_arms - 1)  doubly robust effects of all units, out of fold; or None
     predicted   (n_units, n_arms)      mean outcome per arm of all units, out of fold; or None
+    by_folds    whether rounds are chosen afterwards on other folds, so that forests of effects
+                grow to their full number
     """
 
     table: BinnedTable
@@ -118,6 +138,7 @@ class Sample:
     arm_models: ArmModels | None = None
     scores: Array | None = None
     predicted: Array | None = None
+    by_folds: bool = False
 
     def of_arm(self, arm: int) -> IntArray:
         """The rows that received an arm."""
@@ -127,6 +148,11 @@ class Sample:
     def weights(self, rows: IntArray) -> Array | None:
         """Weights of some rows; None when every unit counts once."""
         return None if self.design.weight is None else self.design.weight[rows]
+
+    def fit_weights(self, rows: IntArray) -> Array | None:
+        """Weights of some rows in models of outcomes, see `Design.fit_weight`."""
+        weight = self.design.fit_weight
+        return None if weight is None else weight[rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +172,7 @@ class CrossFit:
     arm_models: Mapping[str, tuple[ArmModels, ...]]
     predicted: Mapping[str, Array]
     dr_outcomes: Mapping[str, Array]
+    _scores: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @property
     def n_folds(self) -> int:
@@ -160,21 +187,31 @@ class CrossFit:
             outcome=self.outcomes[outcome],
             rows=np.flatnonzero(self.fold != without_fold),
             arm_models=self.arm_models[outcome][without_fold],
-            scores=effect_scores(self.dr_outcomes[outcome]),
+            scores=self.scores(outcome),
             predicted=self.predicted[outcome],
+            by_folds=True,
         )
 
-    def all_units(self, outcome: str) -> Sample:
-        """All units, for the models that score new customers."""
+    def all_units(self, outcome: str, *, with_models: bool = True) -> Sample:
+        """All units, for models that score new customers; arm models only where they are needed."""
         everyone = Sample(
             table=self.table,
             design=self.design,
             outcome=self.outcomes[outcome],
             rows=np.arange(self.design.n_units),
-            scores=effect_scores(self.dr_outcomes[outcome]),
+            scores=self.scores(outcome),
             predicted=self.predicted[outcome],
+            by_folds=True,
         )
+        if not with_models:
+            return everyone
         return replace(everyone, arm_models=fit_arm_models(everyone))
+
+    def scores(self, outcome: str) -> Array:
+        """Doubly robust effects, (n_units, n_arms - 1), made once."""
+        if outcome not in self._scores:
+            self._scores[outcome] = effect_scores(self.dr_outcomes[outcome])
+        return self._scores[outcome]
 
 
 def assign_folds(design: Design, *, n_folds: int, seed: int) -> IntArray:
@@ -261,20 +298,22 @@ def fit_pooled(sample: Sample, *, size: Boosting) -> ArmModels:
         sample.rows,
         outcome,
         objective="binary" if binary else "regression",
-        weight=sample.weights(sample.rows),
+        weight=sample.fit_weights(sample.rows),
         sees_arm=True,
     )
     forest = grow(sample.table, lesson, size)
     return ArmModels(forest, (), sample.design.n_arms, sample.table.n_features, binary)
 
 
-def doubly_robust_scores(sample: Sample, *, n_folds: int, seed: int) -> Array:
-    """Effect scores of all units, (n_units, n_arms - 1): the sample's own, or cross-fitted here."""
-    if sample.scores is not None:
-        return sample.scores
-    fold = assign_folds(sample.design, n_folds=n_folds, seed=seed)
+def with_scores(sample: Sample, *, n_folds: int | None, seed: int) -> Sample:
+    """The sample with out-of-fold outcomes and scores: its own, or those of its rows made here."""
+    if sample.scores is not None and sample.predicted is not None:
+        return sample
+    folds = n_folds or folds_for(sample.design.n_units)
+    fold = assign_folds(sample.design, n_folds=folds, seed=seed)
     fitted = cross_fit(sample.table, sample.design, {"outcome": sample.outcome}, fold=fold)
-    return effect_scores(fitted.dr_outcomes["outcome"])
+    scores = effect_scores(fitted.dr_outcomes["outcome"])
+    return replace(sample, scores=scores, predicted=fitted.predicted["outcome"])
 
 
 def is_binary(outcome: Array) -> bool:
@@ -291,7 +330,7 @@ def _fit_correction(sample: Sample, pooled: ArmModels, *, arm: int, size: Boosti
         sample.outcome[rows],
         objective="binary" if pooled.binary else "regression",
         start=pooled.raw(sample.table.inputs[rows], arm=arm),
-        weight=sample.weights(rows),
+        weight=sample.fit_weights(rows),
     )
     return grow(sample.table, lesson, size)
 

@@ -16,6 +16,7 @@ import pandas as pd
 from uplift.checks import Check, warning
 from uplift.errors import DataError
 from uplift.frames import read_frame
+from uplift.models.feature_rows import Chosen, FeatureRows
 
 Array = npt.NDArray[np.float64]
 Kind = Literal["number", "category"]
@@ -95,6 +96,22 @@ class Encoder:
         for i, feature in enumerate(self.features):
             matrix[:, i] = _encode_column(frame[feature.name], feature)
         return matrix
+
+    def rows(self, X: Any) -> FeatureRows:
+        """The rows of a table, each feature encoded when it is asked for; refused as in `encode`.
+
+        Columns of a frame are read where they are, so no second matrix is held.
+        """
+        frame = feature_frame(X)
+        _require(frame, self.names)
+
+        def read(i: int, chosen: Chosen | None) -> Array:
+            column = frame[self.features[i].name]
+            return _encode_column(
+                column if chosen is None else column.iloc[chosen], self.features[i]
+            )
+
+        return FeatureRows(read, n_rows=len(frame), n_features=len(self.features))
 
     def unseen(self, X: Any) -> tuple[Check, ...]:
         """A warning per category column that holds levels unknown to the models."""

@@ -150,39 +150,39 @@ def _sum_leaves(shares, found, sums):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def _compare_bags(shares, found, sums, per_bag, moments):  # type: ignore[no-untyped-def]
-    """Variances of each tree's pull on an effect: between means of bags, and within bags.
+    """Variances of each tree's pull, per row and treatment; zeros where an arm is absent."""
+    for i in range(len(moments)):
+        used = 0
+        for t in range(found.shape[1]):
+            used += found[i, t] != IN_BAG
+        for k in range(1, sums.shape[1]):
+            if sums[i, 0, 0] > 0 and sums[i, k, 0] > 0:
+                _bag_variances(shares, found[i], sums[i], k, used, per_bag, moments[i, k - 1])
+
+
+@njit(nogil=True)
+def _bag_variances(shares, found, sums, k, used, per_bag, moments):  # type: ignore[no-untyped-def]
+    """Variance between the means of whole bags, that within bags, and how many bags there are.
 
     A tree's pull is its term in the linearised effect, so that it is 0 on average over trees.
     """
-    n_trees = found.shape[1]
-    for i in range(len(moments)):
-        used = 0
-        for t in range(n_trees):
-            used += found[i, t] != IN_BAG
-        for k in range(1, sums.shape[1]):
-            if sums[i, 0, 0] <= 0 or sums[i, k, 0] <= 0:
+    bags, between, within = 0, 0.0, 0.0
+    for b in range(len(found) // per_bag):
+        total, squares, n = 0.0, 0.0, 0
+        for t in range(b * per_bag, (b + 1) * per_bag):
+            if found[t] == IN_BAG:
                 continue
-            control, treated = sums[i, 0, 1] / sums[i, 0, 0], sums[i, k, 1] / sums[i, k, 0]
-            weight_0, weight_k = sums[i, 0, 0] / used, sums[i, k, 0] / used
-            bags, between, within = 0, 0.0, 0.0
-            for b in range(n_trees // per_bag):
-                total, squares, n = 0.0, 0.0, 0
-                for t in range(b * per_bag, (b + 1) * per_bag):
-                    leaf = found[i, t]
-                    if leaf == IN_BAG:
-                        continue
-                    pull = (shares[leaf, k, 1] - shares[leaf, k, 0] * treated) / weight_k
-                    pull -= (shares[leaf, 0, 1] - shares[leaf, 0, 0] * control) / weight_0
-                    total, squares, n = total + pull, squares + pull * pull, n + 1
-                if n == per_bag:
-                    mean = total / per_bag
-                    bags += 1
-                    between += mean * mean
-                    within += (squares - per_bag * mean * mean) / (per_bag - 1)
-            if bags > 1:
-                moments[i, k - 1, 0] = between / bags
-                moments[i, k - 1, 1] = within / bags
-                moments[i, k - 1, 2] = bags
+            leaf = shares[found[t]]
+            pull = (leaf[k, 1] - leaf[k, 0] * sums[k, 1] / sums[k, 0]) * used / sums[k, 0]
+            pull -= (leaf[0, 1] - leaf[0, 0] * sums[0, 1] / sums[0, 0]) * used / sums[0, 0]
+            total, squares, n = total + pull, squares + pull * pull, n + 1
+        if n == per_bag:
+            mean = total / per_bag
+            bags += 1
+            between += mean * mean
+            within += (squares - per_bag * mean * mean) / (per_bag - 1)
+    if bags > 1:
+        moments[0], moments[1], moments[2] = between / bags, within / bags, bags
 
 
 _read_kept = _kept_on_disk(digest_of_sources())

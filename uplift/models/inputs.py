@@ -9,7 +9,8 @@ import pandas as pd
 
 from uplift.errors import DataError
 from uplift.models.crossfit import Design, cluster_codes
-from uplift.models.encoding import Encoder
+from uplift.models.encoding import Encoder, feature_frame
+from uplift.models.feature_rows import FeatureRows
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -18,21 +19,26 @@ LEAK_AUC = 0.99  # a feature that knows the arm this well was not known before a
 LEAK_CORRELATION = 0.999  # a feature this close to the outcome was measured with it
 MIN_ARM_FOR_LEAKS = 30  # below it a feature separates arms by chance
 UNITS_PER_LEVEL = 50  # levels are averaged over at least so many units when leaks are looked for
-MAX_UNITS_LOOKED_AT = 200_000  # a leak shows in any large part of the data
+MAX_UNITS_LOOKED_AT = 50_000  # a leak shows in any large part of the data
 
 
 @dataclass(frozen=True, eq=False)
 class Input:
     """What a learner learns from, checked.
 
-    encoded  (n_units, n_features)
+    rows     features of n units
     outcome  (n_units,)
     """
 
     encoder: Encoder
-    encoded: Array
+    rows: FeatureRows
     design: Design
     outcome: Array
+
+    @property
+    def encoded(self) -> Array:
+        """Features as one matrix, (n_units, n_features)."""
+        return self.rows.numbers
 
     def taken(self, order: IntArray) -> "Input":
         """The same units in another order."""
@@ -43,25 +49,26 @@ class Input:
             weight=None if design.weight is None else design.weight[order],
             cluster=None if design.cluster is None else design.cluster[order],
         )
-        return replace(self, encoded=self.encoded[order], design=moved, outcome=self.outcome[order])
+        return replace(self, rows=self.rows[order], design=moved, outcome=self.outcome[order])
 
 
 def checked_input(
     X: Any, y: Any, treatment: Any, *, propensity: Any, sample_weight: Any, cluster: Any
 ) -> Input:
     """Everything `EffectModel.fit` is given; see there for what it may be, and what is refused."""
-    encoder = Encoder.fit(X)
-    encoded = encoder.encode(X)
-    outcome = checked_outcome(y, n_units=len(encoded))
+    frame = feature_frame(X)
+    encoder = Encoder.fit(frame)
+    rows = encoder.rows(frame)
+    outcome = checked_outcome(y, n_units=len(rows))
     design = checked_design(
         treatment,
-        n_units=len(encoded),
+        n_units=len(rows),
         propensity=propensity,
         sample_weight=sample_weight,
         cluster=cluster,
     )
-    refuse_leaks(encoder, encoded, design, {"outcome": outcome})
-    return Input(encoder, encoded, design, outcome)
+    refuse_leaks(encoder, rows, design, {"outcome": outcome})
+    return Input(encoder, rows, design, outcome)
 
 
 def checked_outcome(y: Any, *, n_units: int) -> Array:
@@ -105,6 +112,8 @@ def checked_design(
     if codes is not None:
         _require_length(codes, n_units, what="cluster")
     n_arms = int(arm.max()) + 1
+    if propensity is None:
+        propensity = _observed_shares(arm, weight, n_arms=n_arms)
     return Design(arm, _checked_propensity(propensity, arm, n_arms=n_arms), weight, codes)
 
 
@@ -124,18 +133,17 @@ def checked_weight(sample_weight: Any, *, n_units: int) -> Array:
     return weight
 
 
-def refuse_leaks(encoder: Encoder, encoded: Array, design: Design, outcomes: Any) -> None:
+def refuse_leaks(encoder: Encoder, rows: FeatureRows, design: Design, outcomes: Any) -> None:
     """Refuse a feature that knows the arm (LEAK_TREATMENT) or an outcome (LEAK_OUTCOME).
 
     Missing values count as a value of their own; features of few values are also looked at by the
     share of each arm per value, so a recoded arm is found whatever its codes are.
-    encoded   (n_units, n_features)
     outcomes  by name, (n_units,)
     """
-    step = -(-len(encoded) // MAX_UNITS_LOOKED_AT)
+    step = -(-len(rows) // MAX_UNITS_LOOKED_AT)
     arm = design.arm[::step]
     for i, feature in enumerate(encoder.features):
-        values = encoded[::step, i]
+        values = rows[::step, i]
         codes = _value_codes(values)
         auc = _arm_auc(codes, arm, n_arms=design.n_arms, ordered=feature.kind == "number")
         if auc > LEAK_AUC:
@@ -179,10 +187,13 @@ def _checked_arm(treatment: Any, *, n_units: int) -> IntArray:
     return values.astype(np.int64)
 
 
+def _observed_shares(arm: IntArray, weight: Array | None, *, n_arms: int) -> Array:
+    """Each arm's share of the weight, for every unit, (n_units, n_arms)."""
+    mass = np.bincount(arm, weights=weight, minlength=n_arms).astype(np.float64)
+    return np.broadcast_to(mass / mass.sum(), (len(arm), n_arms))
+
+
 def _checked_propensity(propensity: Any, arm: IntArray, *, n_arms: int) -> Array:
-    if propensity is None:
-        shares = np.bincount(arm, minlength=n_arms) / len(arm)
-        return np.tile(shares, (len(arm), 1))
     given = np.asarray(propensity, dtype=np.float64)
     if given.ndim <= 1 and n_arms == 2:
         treated = np.broadcast_to(given, (len(arm),))

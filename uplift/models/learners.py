@@ -1,4 +1,4 @@
-"""Learners of the effect per customer: S, T, X and DR, as scikit-learn estimators on LightGBM.
+"""Learners of the effect per customer: S, T and X, as scikit-learn estimators on LightGBM.
 
 Alone, a learner encodes, bins and (where it needs to) cross-fits by itself. In `train` all learners
 share one binned table, one set of arm models and one set of doubly robust scores.
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from uplift.errors import StateError
 from uplift.models.boosting import (
     Boosting,
     Forest,
@@ -23,16 +24,15 @@ from uplift.models.boosting import (
     grow,
     in_chunks,
     sizes_for,
-    with_arm_columns,
 )
 from uplift.models.crossfit import (
     ArmModels,
     Sample,
-    doubly_robust_scores,
     fit_arm_models,
     fit_pooled,
 )
 from uplift.models.encoding import Encoder
+from uplift.models.feature_rows import AnyRows, FeatureRows
 from uplift.models.inputs import checked_input
 
 Array = npt.NDArray[np.float64]
@@ -80,12 +80,12 @@ class EffectModel(ABC, BaseEstimator):  # type: ignore[misc]  # scikit-learn shi
             cluster=cluster,
         )
         table = bin_features(
-            given.encoded,
+            given.rows,
             categorical=given.encoder.categorical,
             arm=given.design.arm,
             n_arms=given.design.n_arms,
         )
-        everyone = np.arange(len(given.encoded))
+        everyone = np.arange(len(given.rows))
         return self.learn(Sample(table, given.design, given.outcome, everyone), given.encoder)
 
     def predict(self, X: Any) -> Array:
@@ -93,21 +93,51 @@ class EffectModel(ABC, BaseEstimator):  # type: ignore[misc]  # scikit-learn shi
 
         Columns are found by name; FEATURE_MISSING names those that are not there.
         """
-        check_is_fitted(self, "encoder_")
-        return in_chunks(self.effects, with_arm_columns(self.encoder_.encode(X), self.n_arms_))
+        return in_chunks(self.effects, self._coded(X))
+
+    def predict_outcomes(self, X: Any) -> Array:
+        """Mean outcome under every arm, control first, (n_units, n_arms), unit of the outcome.
+
+        OUTCOMES_NOT_MODELLED when the learner models effects only.
+        """
+        return in_chunks(self.outcomes, self._coded(X))
 
     def learn(self, sample: Sample, encoder: Encoder) -> Self:
         """Learn from rows of a shared table, using what was fitted on it already."""
         self.encoder_ = encoder
+        self.coding_ = sample.table.bins
         self.n_arms_ = sample.design.n_arms
         self.n_features_in_ = len(encoder.columns)
         self.feature_names_in_ = np.array(encoder.columns, dtype=object)
         self._learn(sample)
         return self
 
+    def share_features(self, source: "EffectModel") -> None:
+        """Take over what the features and arms of another fitted model are."""
+        self.encoder_ = source.encoder_
+        self.coding_ = source.coding_
+        self.n_arms_ = source.n_arms_
+        self.n_features_in_ = len(self.encoder_.columns)
+        self.feature_names_in_ = np.array(self.encoder_.columns, dtype=object)
+
     @abstractmethod
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: AnyRows) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
+
+    def outcomes(self, inputs: FeatureRows) -> Array:
+        """Mean outcomes of encoded rows, (n_rows, n_arms); OUTCOMES_NOT_MODELLED."""
+        raise StateError(
+            f"{type(self).__name__} models effects, not the outcome of each arm. Ask an S- or "
+            "T-learner for outcomes.",
+            code="OUTCOMES_NOT_MODELLED",
+        )
+
+    def _coded(self, X: Any) -> FeatureRows:
+        """Rows of a table with their codes, so that every column has been read and checked."""
+        check_is_fitted(self, "encoder_")
+        rows = self.encoder_.rows(X)
+        rows.codes(self.coding_)
+        return rows
 
     @abstractmethod
     def parts(self) -> tuple[dict[str, Any], Mapping[str, Any]]:
@@ -122,7 +152,7 @@ class EffectModel(ABC, BaseEstimator):  # type: ignore[misc]  # scikit-learn shi
         """Learn from a sample; the encoder and the number of arms are set."""
 
 
-class _Boosted(EffectModel):
+class Boosted(EffectModel):
     """A learner whose forests a caller may size; None sizes them to the number of units."""
 
     def __init__(
@@ -149,12 +179,16 @@ class _Boosted(EffectModel):
         )
 
 
-class _FromArmModels(_Boosted):
+class _FromArmModels(Boosted):
     """A learner that is read off the arm models; learns `models_`."""
 
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
         return self.models_.effects(inputs)
+
+    def outcomes(self, inputs: FeatureRows) -> Array:
+        """Mean outcomes of encoded rows, (n_rows, n_arms)."""
+        return self.models_.means(inputs)
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
         """The arm models' forests and shape."""
@@ -201,7 +235,7 @@ class TLearner(_FromArmModels):
             self.models_ = fit_arm_models(sample, correction=size)
 
 
-class XLearner(_Boosted):
+class XLearner(Boosted):
     """Effect learned from each side's missing outcome, filled in by the other side's model.
 
         of units with arm k:  outcome - mean_0(x)  gives  side_k
@@ -230,10 +264,10 @@ class XLearner(_Boosted):
         filled_in = models.mean(sample.table.inputs[rows], arm=other)
         gain = sample.outcome[rows] - filled_in
         target = gain if of > 0 else -gain
-        lesson = Lesson(rows, target, weight=sample.weights(rows))
+        lesson = Lesson(rows, target, weight=sample.fit_weights(rows))
         return grow(sample.table, lesson, size.for_rows(len(rows)))
 
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
         treated = np.column_stack([forest.raw(inputs) for forest in self.treated_])
         control = np.column_stack([forest.raw(inputs) for forest in self.control_])
@@ -242,66 +276,14 @@ class XLearner(_Boosted):
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
         """Both sides' forests and the shares that mix them."""
-        forests = _numbered("treated", self.treated_) | _numbered("control", self.control_)
+        forests = numbered("treated", self.treated_) | numbered("control", self.control_)
         return {"control_share": self.control_share_.tolist()}, forests
 
     def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
         """Take back both sides and their shares."""
-        self.treated_ = _in_order("treated", forests)
-        self.control_ = _in_order("control", forests)
+        self.treated_ = in_order("treated", forests)
+        self.control_ = in_order("control", forests)
         self.control_share_ = np.array(constants["control_share"], dtype=np.float64)
-
-
-class DRLearner(_Boosted):
-    """Effect as a regression of the doubly robust scores on the features.
-
-        score_k = doubly robust outcome of arm k - that of control;  effect_k(x) = E[score_k | x]
-
-    The scores are cross-fitted. A score of a training unit was made with outcome models that may
-    have seen the units being predicted, one step removed; with five folds no bias shows.
-    Learns `forests_`, one per treatment.
-    Source: Kennedy (2023), Electronic Journal of Statistics 17(2).
-    """
-
-    def __init__(
-        self,
-        *,
-        n_rounds: int | None = None,
-        learning_rate: float | None = None,
-        num_leaves: int | None = None,
-        min_data_in_leaf: int | None = None,
-        n_folds: int = 5,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(
-            n_rounds=n_rounds,
-            learning_rate=learning_rate,
-            num_leaves=num_leaves,
-            min_data_in_leaf=min_data_in_leaf,
-        )
-        self.n_folds = n_folds
-        self.seed = seed
-
-    def _learn(self, sample: Sample) -> None:
-        scores = doubly_robust_scores(sample, n_folds=self.n_folds, seed=self.seed)[sample.rows]
-        size = self._size(sizes_for(len(sample.rows)).effect)
-        weight = sample.weights(sample.rows)
-        self.forests_ = tuple(
-            grow(sample.table, Lesson(sample.rows, scores[:, k], weight=weight), size)
-            for k in range(scores.shape[1])
-        )
-
-    def effects(self, inputs: Array) -> Array:
-        """Effects of encoded rows, (n_rows, n_arms - 1)."""
-        return np.column_stack([forest.raw(inputs) for forest in self.forests_])
-
-    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
-        """One forest per treatment."""
-        return {}, _numbered("effect", self.forests_)
-
-    def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
-        """Take back the forests."""
-        self.forests_ = _in_order("effect", forests)
 
 
 def arm_model_parts(models: ArmModels) -> tuple[dict[str, Any], dict[str, Forest]]:
@@ -311,24 +293,26 @@ def arm_model_parts(models: ArmModels) -> tuple[dict[str, Any], dict[str, Forest
         "n_features": models.n_features,
         "binary": models.binary,
     }
-    return constants, {"pooled": models.pooled, **_numbered("arm", models.corrections)}
+    return constants, {"pooled": models.pooled, **numbered("arm", models.corrections)}
 
 
 def arm_models_from(constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> ArmModels:
     """The arm models that `arm_model_parts` described."""
     return ArmModels(
         forests["pooled"],
-        _in_order("arm", forests),
+        in_order("arm", forests),
         int(constants["n_arms"]),
         int(constants["n_features"]),
         bool(constants["binary"]),
     )
 
 
-def _numbered(name: str, forests: tuple[Forest, ...]) -> dict[str, Forest]:
+def numbered(name: str, forests: tuple[Forest, ...]) -> dict[str, Forest]:
+    """Forests by a name and their place."""
     return {f"{name}_{i}": forest for i, forest in enumerate(forests)}
 
 
-def _in_order(name: str, forests: Mapping[str, Forest]) -> tuple[Forest, ...]:
+def in_order(name: str, forests: Mapping[str, Forest]) -> tuple[Forest, ...]:
+    """The forests that `numbered` named."""
     count = sum(key.startswith(f"{name}_") for key in forests)
     return tuple(forests[f"{name}_{i}"] for i in range(count))

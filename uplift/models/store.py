@@ -18,34 +18,23 @@ from uplift.checks import Check
 from uplift.errors import DataError, DefinitionError, StateError
 from uplift.files import require_digest, write_bytes, write_text
 from uplift.frames import read_parquet, write_parquet
-from uplift.models.baselines import ConstantEffect, RandomBaseline, ResponseModel, RuleBaseline
 from uplift.models.boosting import Forest
 from uplift.models.encoding import Encoder
-from uplift.models.forest import CausalForest
+from uplift.models.forest_bins import Bins
 from uplift.models.forest_trees import HonestTrees
-from uplift.models.learners import DRLearner, EffectModel, SLearner, TLearner, XLearner
+from uplift.models.kinds import kind_of, of_kind
+from uplift.models.learners import EffectModel
 from uplift.strict_json import parse_json
 from uplift.suite import Candidate, Suite
 from uplift.table import canonical_json
 
 Array = npt.NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2  # since 2: forests read codes, and the edges of the codes are in the description
 MAX_BYTES = 100_000_000  # of a model's or a suite's description
 MODEL_FILE = "model.json"
 SUITE_FILE = "suite.json"
 UNITS_FILE = "units.parquet"
-KINDS: dict[str, type[EffectModel]] = {
-    "s": SLearner,
-    "t": TLearner,
-    "x": XLearner,
-    "dr": DRLearner,
-    "forest": CausalForest,
-    "constant": ConstantEffect,
-    "random": RandomBaseline,
-    "response": ResponseModel,
-    "rule": RuleBaseline,
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ class UnstoredModel:
 
 def save_model(model: EffectModel, folder: str | Path) -> dict[str, str]:
     """Write a fitted learner or baseline of this package; gives each file's SHA-256 by name."""
-    kind = _kind_of(model)
+    kind = kind_of(model)
     target = Path(folder)
     constants, forests = model.parts()
     digests = dict(_write_forest(forests[name], target / name) for name in sorted(forests))
@@ -75,6 +64,7 @@ def save_model(model: EffectModel, folder: str | Path) -> dict[str, str]:
         "n_arms": model.n_arms_,
         "parameters": model.get_params(),
         "features": model.encoder_.to_dict(),
+        "coding": model.coding_.to_dict(),
         "constants": constants,
         "forests": digests,
     }
@@ -95,10 +85,12 @@ def load_model(folder: str | Path, digests: Mapping[str, str] | None = None) -> 
             require_digest(_inside(source, name), expected)
     document = _read_json(source / MODEL_FILE)
     try:
-        model = KINDS[document["kind"]](**document["parameters"])
+        model: EffectModel = of_kind(document["kind"])(**document["parameters"])
         model.encoder_ = Encoder.from_dict(document["features"])
         model.n_arms_ = int(document["n_arms"])
-        forests = _read_forests(source, document["forests"])
+        model.coding_ = Bins.from_dict(document["coding"])
+        _require_same_features(model)
+        forests = _read_forests(source, document["forests"], model.coding_)
         model.restore(document["constants"], forests)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -135,6 +127,7 @@ def save_suite(suite: Suite, folder: str | Path) -> dict[str, str]:
         "seed": suite.seed,
         "outcomes": list(suite.predicted),
         "notices": suite.notices,
+        "preferred": suite.preferred,
         "candidates": described,
         "files": digests,
     }
@@ -160,15 +153,11 @@ def load_suite(folder: str | Path, digests: Mapping[str, str] | None = None) -> 
         ) from error
 
 
-def _kind_of(model: Any) -> str:
-    for kind, known in KINDS.items():
-        if type(model) is known:
-            return kind
-    raise StateError(
-        f"{type(model).__name__} is not a model of this package, so it is not stored (no code in "
-        "model files). Choose one of the package's learners.",
-        code="MODEL_NOT_STORED",
-    )
+def _require_same_features(model: EffectModel) -> None:
+    """ValueError when the codes are of other features than the encoder's."""
+    categories = [feature.kind == "category" for feature in model.encoder_.features]
+    if model.coding_.categorical.tolist() != categories:
+        raise ValueError("codes of other features")
 
 
 def _write_forest(forest: Forest | HonestTrees, place: Path) -> tuple[str, str]:
@@ -180,7 +169,9 @@ def _write_forest(forest: Forest | HonestTrees, place: Path) -> tuple[str, str]:
     return path.name, write_text(forest.text(), path)
 
 
-def _read_forests(source: Path, recorded: Mapping[str, str]) -> dict[str, Forest | HonestTrees]:
+def _read_forests(
+    source: Path, recorded: Mapping[str, str], bins: Bins
+) -> dict[str, Forest | HonestTrees]:
     """Forests by name, each read only after its digest matched."""
     forests: dict[str, Forest | HonestTrees] = {}
     for name, digest in recorded.items():
@@ -189,7 +180,7 @@ def _read_forests(source: Path, recorded: Mapping[str, str]) -> dict[str, Forest
         if path.suffix == ".bin":
             forests[path.stem] = HonestTrees.from_bytes(path.read_bytes())
         else:
-            forests[path.stem] = Forest.from_text(path.read_text(encoding="utf-8"))
+            forests[path.stem] = Forest.from_text(path.read_text(encoding="utf-8"), bins)
     return forests
 
 
@@ -272,6 +263,7 @@ def _suite_from(document: Mapping[str, Any], units: pd.DataFrame, source: Path) 
         candidates={candidate.name: candidate for candidate in candidates},
         seed=int(document["seed"]),
         notices=tuple(Check(**plain) for plain in document["notices"]),
+        preferred=str(document["preferred"]),
     )
 
 

@@ -289,7 +289,9 @@ def unknown(sheet: Sheet) -> Section:
 
 def next_test(sheet: Sheet) -> Section:
     """What to do next, and what would change the decision."""
-    action = sheet.report.decision.action
+    action: str = sheet.report.decision.action
+    if action == "none" and sheet.report.valid:  # nothing is at fault: it is too early
+        action = "wait"
     points = [sheet.write.say(f"next.{action}", sheet.whole["decision"])]
     if action == "retest":
         points.append(sheet.write.say("next.size"))

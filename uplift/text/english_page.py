@@ -122,6 +122,7 @@ PAGE = {
     "next.stop": "Do not repeat it. Test another offer, another channel or a lower cost.",
     "next.retest": "Repeat it larger, or with an offer whose effect should be larger.",
     "next.none": "Remove the reason why there is no verdict, then read again by the same plan.",
+    "next.wait": "Go on as planned: it is too early, and nothing is at fault.",
     "next.size": "To halve the width of a range takes four times as many customers.",
     "next.look": "The next look of the plan is on day {day:plain} after the launch.",
     "change.scale": (
@@ -131,6 +132,7 @@ PAGE = {
     "change.stop": "What would change this decision: a range of profit that includes zero again.",
     "change.retest": "What would change this decision: a range of profit that lies above zero.",
     "change.none": "What would change this: checks that hold, and windows that have closed.",
+    "change.wait": "What would change this: the next look of the plan, or its last day.",
     "beside.unadjusted": "plain difference",
     "beside.uncapped": "without the cap",
     "beside.winsorised": "largest customer cut to {cap:number}",

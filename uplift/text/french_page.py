@@ -129,6 +129,7 @@ PAGE = {
     "next.none": (
         "Lever la raison pour laquelle il n’y a pas de verdict, puis relire selon le même plan."
     ),
+    "next.wait": "Continuer comme prévu : il est trop tôt, et rien n’est en défaut.",
     "next.size": "Réduire une fourchette de moitié demande quatre fois plus de clients.",
     "next.look": "La prochaine lecture du plan a lieu au jour {day:plain} après le lancement.",
     "change.scale": (
@@ -142,6 +143,7 @@ PAGE = {
         "Ce qui changerait cette décision : une fourchette de profit au-dessus de zéro."
     ),
     "change.none": ("Ce qui changerait cela : des contrôles qui tiennent et des périodes closes."),
+    "change.wait": "Ce qui changerait cela : la prochaine lecture du plan, ou son dernier jour.",
     "beside.unadjusted": "différence simple",
     "beside.uncapped": "sans le plafond",
     "beside.winsorised": "plus gros client ramené à {cap:number}",

@@ -1,0 +1,5 @@
+"""`python -m uplift`: the commands."""
+
+from uplift.cli import main
+
+main()

@@ -1,0 +1,159 @@
+"""Stacking and choosing by sums that leave out the fold judged.
+
+What scores a fold is chosen on the others, so that the scores of a stack, and of the choice, are as
+honest as those of its members. Needs per fold only the sums of products of effects and scores.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import nnls
+
+from uplift.inference.doubly_robust import Average, average
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+PROOF = 1.645  # standard errors a learner must beat one effect for everyone by: one in twenty
+NOISE = 1e-9  # of the largest spread; what varies less is one effect for everyone
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What is kept of one treatment's effects in every fold.
+
+    weight    (n_folds,)
+    score     (n_folds,)                       sum of w score
+    effect    (n_folds, n_members)             sum of w effect
+    products  (n_folds, n_members, n_members)  sum of w effect effect', centred within the fold
+    gains     (n_folds, n_members)             sum of w effect score, centred within the fold
+    """
+
+    weight: Array
+    score: Array
+    effect: Array
+    products: Array
+    gains: Array
+
+    @classmethod
+    def of(cls, effects: Array, scores: Array, *, fold: IntArray, weight: Array | None) -> "Sums":
+        """Sums of effects, (n_units, n_members), and scores, (n_units,)."""
+        w = np.ones(len(scores)) if weight is None else weight
+        rows = []
+        for f in range(int(fold.max()) + 1):
+            inside = fold == f
+            wf, t, g = w[inside], effects[inside], scores[inside]
+            mass = wf.sum()
+            centred = t - (wf @ t) / mass
+            left = g - (wf @ g) / mass
+            weighted = centred * wf[:, None]
+            rows.append((mass, wf @ g, wf @ t, weighted.T @ centred, weighted.T @ left))
+        return cls(*(np.array(column) for column in zip(*rows, strict=True)))
+
+    def blend(self, *, without: int | None = None) -> tuple[Array, float]:
+        """Weights of the members and the offset, from all folds or all but one.
+
+        Non-negative least squares of the scores on the effects, all centred: the weights need not
+        add up to one, so effects that promise too much are shrunk. The offset makes the mean
+        effect that of the scores.
+        """
+        kept = np.arange(len(self.weight)) != (-1 if without is None else without)
+        weights = non_negative(self.products[kept].sum(axis=0), self.gains[kept].sum(axis=0))
+        mass = float(self.weight[kept].sum())
+        mean_score = float(self.score[kept].sum()) / mass
+        return weights, mean_score - float(weights @ self.effect[kept].sum(axis=0)) / mass
+
+
+def non_negative(products: Array, gains: Array) -> Array:
+    """Non-negative least squares from its normal equations, (n_members,).
+
+    min c' products c - 2 c' gains,  c >= 0
+    """
+    scale = np.sqrt(np.diag(products))
+    used = scale > NOISE * max(float(scale.max(initial=0)), 1e-300)
+    weights = np.zeros(len(gains))
+    if not used.any():
+        return weights
+    unit = products[np.ix_(used, used)] / np.outer(scale[used], scale[used])
+    # a triangle whose square is the matrix turns the normal equations back into rows
+    values, vectors = np.linalg.eigh(unit)
+    kept = values > 1e-10 * values[-1]
+    root = np.sqrt(values[kept])[:, None] * vectors[:, kept].T
+    target = (vectors[:, kept].T @ (gains[used] / scale[used])) / np.sqrt(values[kept])
+    weights[used] = nnls(root, target)[0] / scale[used]
+    return weights
+
+
+def stacked(
+    effects: Sequence[Array], scores: Array, *, fold: IntArray, weight: Array | None
+) -> "Stack":
+    """A stack of members' out-of-fold effects, each (n_units, n_arms - 1).
+
+    scores  (n_units, n_arms - 1)  doubly robust effects
+    """
+    n_units, n_treatments = scores.shape
+    out_of_fold = np.empty((n_units, n_treatments))
+    weights = np.empty((len(effects), n_treatments))
+    offset = np.empty(n_treatments)
+    for k in range(n_treatments):
+        together = np.column_stack([one[:, k] for one in effects])
+        sums = Sums.of(together, scores[:, k], fold=fold, weight=weight)
+        weights[:, k], offset[k] = sums.blend()
+        for f in range(int(fold.max()) + 1):
+            inside = fold == f
+            of_fold, shift = sums.blend(without=f)
+            out_of_fold[inside, k] = together[inside] @ of_fold + shift
+    return Stack(out_of_fold, weights, offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Effects of a stack out of fold, and what makes one of its members' models.
+
+    effects  (n_units, n_arms - 1)
+    weights  (n_members, n_arms - 1)
+    offset   (n_arms - 1,)
+    """
+
+    effects: Array
+    weights: Array
+    offset: Array
+
+
+def distances(effects: Array, scores: Array) -> Array:
+    """Squared distance of effects to the scores, summed over treatments, (n_units,)."""
+    return np.asarray(((scores - effects) ** 2).sum(axis=1), dtype=np.float64)
+
+
+def preferred(
+    losses: Mapping[str, Array],
+    *,
+    together: Array,
+    constant: Array,
+    weight: Array | None,
+    cluster: IntArray | None,
+) -> str | None:
+    """The simplest candidate that is no worse than the best by more than a standard error.
+
+    None when the stack of all is not proven to be better than one effect for everyone. The best
+    of several would look proven too often: the proof is of one thing only.
+
+    losses    by candidate, simplest first: distance of each unit's effect to its score, (n_units,)
+    together  the same of the stack
+    constant  the same of one effect for everyone
+    """
+
+    def mean(loss: Array) -> Average:
+        return average(loss, weight=weight, cluster=cluster)
+
+    gain = mean(together - constant)
+    if not losses or not gain.value + PROOF * gain.std_error < 0:
+        return None
+    best = min(losses, key=lambda name: mean(losses[name]).value)
+    for name, loss in losses.items():
+        worse = mean(loss - losses[best])
+        if worse.value <= worse.std_error:
+            return name
+    return best
