@@ -202,7 +202,8 @@ def _row(planned: PlannedMetric, role: str, treatment: str, readings: Readings) 
         if metric.cap is None
         else readings.estimate(uncapped(metric.key), treatment, method=method),
     )
-    row = replace(row, estimate=readings.estimate(metric.key, treatment, method=row.method))
+    if row.method != plain:
+        row = replace(row, estimate=readings.estimate(metric.key, treatment, method=row.method))
     row = replace(row, posterior=_posterior(planned, row.estimate, readings))
     return _guarded(row, readings) if role == GUARDRAIL else row
 
