@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from scipy.optimize import nnls
+from statsmodels.regression.linear_model import WLS
 
 from uplift.datasets.simulation import simulate
 from uplift.errors import DefinitionError
 from uplift.models.blend import Blend
-from uplift.models.choice import Sums, distances, non_negative, preferred, stacked
+from uplift.models.choice import Sums, distances, evidence, non_negative, preferred, stacked
 from uplift.models.train import train
 
 
@@ -73,10 +74,29 @@ def test_scores_of_a_fold_do_not_move_its_own_stacked_effects(made):
     assert (before[fold == 1] != after[fold == 1]).any()
 
 
-def choice_of(losses, together=None):
-    together = min(losses.values(), key=np.mean) if together is None else together
-    zero = np.zeros(len(together))
-    return preferred(losses, together=together, constant=zero, weight=None, cluster=None)
+def choice_of(losses, *, proof=3.0):
+    constant = np.zeros(1000)
+    return preferred(losses, proof=proof, constant=constant, weight=None, cluster=None)
+
+
+def test_evidence_is_the_z_of_a_robust_regression_within_folds(made):
+    members, scores, fold, weight = made
+    dummies = (fold[:, None] == np.arange(5)).astype(float)
+    design = np.column_stack([members[:, 1], dummies])
+    fit = WLS(scores, design, weights=weight).fit(cov_type="HC0")
+    found = evidence(members[:, [1]], scores[:, None], fold=fold, weight=weight)
+    assert found == pytest.approx(fit.tvalues[0], rel=1e-3)
+    twice = evidence(2 * members[:, [1]], scores[:, None], fold=fold, weight=weight)
+    assert twice == pytest.approx(found)
+    assert evidence(np.ones((6000, 1)), scores[:, None], fold=fold) == 0
+
+
+def test_evidence_by_cluster_of_copies_is_that_of_the_originals(made):
+    members, scores, fold, _ = made
+    cluster = np.tile(np.arange(6000), 2)
+    copies = [np.concatenate([x, x]) for x in (members[:, [1]], scores[:, None], fold)]
+    found = evidence(copies[0], copies[1], fold=copies[2], cluster=cluster)
+    assert found == pytest.approx(evidence(members[:, [1]], scores[:, None], fold=fold))
 
 
 def test_the_simplest_that_is_about_as_good_is_chosen():
@@ -91,11 +111,12 @@ def test_the_simplest_that_is_about_as_good_is_chosen():
     assert choice_of({"worse": worse, "best": best}) == "best"
 
 
-def test_nothing_is_chosen_without_proof():
-    rng = np.random.default_rng(2)
-    lucky = rng.standard_normal(1000) - 0.03
-    assert choice_of({"lucky": lucky}) is None
-    assert choice_of({}, together=lucky) is None
+def test_nothing_is_chosen_without_proof_or_when_nothing_beats_the_constant():
+    good = np.random.default_rng(2).standard_normal(1000) - 1
+    assert choice_of({"good": good}) == "good"
+    assert choice_of({"good": good}, proof=1.6) is None
+    assert choice_of({"bad": good + 2}) is None
+    assert choice_of({}) is None
 
 
 def test_a_stack_is_about_as_good_as_its_best_member_and_predicts_like_its_parts():

@@ -130,12 +130,17 @@ def design(
 
 
 @app.command()
-def seal(name: Name, root: Root = HERE, who: Who = None) -> int:
+def seal(
+    name: Name,
+    why: Annotated[str, typer.Option(help="The reason, for the audit trail.")] = "design accepted",
+    root: Root = HERE,
+    who: Who = None,
+) -> int:
     """Freeze the definition of an experiment, before anybody is contacted.
 
-    Example: `uplift seal spring_voucher --who ann`
+    Example: `uplift seal spring_voucher --who ann --why "agreed with finance"`
     """
-    digest = campaign_of(name, root, who=who).seal()
+    digest = campaign_of(name, root, who=who).seal(why)
     print(f"sealed {name}: {digest}")
     return 0
 

@@ -113,8 +113,9 @@ def sizes_for(n_units: int) -> Sizes:
     size = Boosting(300, learning_rate=0.05, num_leaves=leaves, min_data_in_leaf=leaf)
     size = size.for_rows(n_units)
     if n_units < SMALL:
-        arm = replace(size, min_data_in_leaf=max(size.min_data_in_leaf, SMALLEST_CORRECTION))
-        return Sizes(pooled=replace(size, num_leaves=8), arm=arm, effect=size)
+        slow = replace(size, n_rounds=500, learning_rate=0.03)
+        arm = replace(slow, min_data_in_leaf=max(size.min_data_in_leaf, SMALLEST_CORRECTION))
+        return Sizes(pooled=slow, arm=arm, effect=size)
     size = replace(size, search=False)
     pooled = replace(size, n_rounds=150, learning_rate=0.1, min_data_in_leaf=leaf // 10)
     return Sizes(pooled=pooled, arm=replace(size, n_rounds=50), effect=replace(size, n_rounds=100))

@@ -16,7 +16,7 @@ from uplift.inference.doubly_robust import Average, average
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-PROOF = 1.645  # standard errors a learner must beat one effect for everyone by: one in twenty
+PROOF = 1.645  # of a stack's evidence, for anything but one effect for everyone: one in twenty
 NOISE = 1e-9  # of the largest spread; what varies less is one effect for everyone
 
 
@@ -127,31 +127,65 @@ def distances(effects: Array, scores: Array) -> Array:
     return np.asarray(((scores - effects) ** 2).sum(axis=1), dtype=np.float64)
 
 
+def evidence(
+    effects: Array,
+    scores: Array,
+    *,
+    fold: IntArray,
+    weight: Array | None = None,
+    cluster: IntArray | None = None,
+) -> float:
+    """How surely effects order customers: z of the slope of the scores on them, within folds.
+
+    Of the order alone: effects that promise twice too much have the same. 0 when they do not
+    differ. Standard error by White (1980), by cluster.
+
+    effects, scores  (n_units, n_arms - 1)
+    """
+    w = np.ones(len(scores)) if weight is None else weight
+    mass = np.bincount(fold, weights=w)
+    centred = []
+    for column in (*effects.T, *scores.T):
+        centred.append(column - (np.bincount(fold, weights=w * column) / mass)[fold])
+    u, v = np.stack(centred[: effects.shape[1]]), np.stack(centred[effects.shape[1] :])
+    squares = float((w * u * u).sum())
+    if squares <= (NOISE * float(np.abs(effects).max(initial=0))) ** 2 * float(w.sum()):
+        return 0.0
+    slope = float((w * u * v).sum()) / squares
+    moment = (w * u * (v - slope * u)).sum(axis=0)
+    if cluster is not None:
+        moment = np.bincount(cluster, weights=moment)
+    spread = float(np.sqrt(moment @ moment))
+    return slope * squares / spread if spread > 0 else 0.0
+
+
 def preferred(
     losses: Mapping[str, Array],
     *,
-    together: Array,
+    proof: float,
     constant: Array,
     weight: Array | None,
     cluster: IntArray | None,
 ) -> str | None:
     """The simplest candidate that is no worse than the best by more than a standard error.
 
-    None when the stack of all is not proven to be better than one effect for everyone. The best
-    of several would look proven too often: the proof is of one thing only.
+    None when the proof falls short, or when even the best is no better than one effect for
+    everyone. The best of several would look proven too often: the proof is of one thing, the
+    stack of all.
 
     losses    by candidate, simplest first: distance of each unit's effect to its score, (n_units,)
-    together  the same of the stack
-    constant  the same of one effect for everyone
+    proof     `evidence` of the stack
+    constant  as `losses`, of one effect for everyone
     """
 
     def mean(loss: Array) -> Average:
         return average(loss, weight=weight, cluster=cluster)
 
-    gain = mean(together - constant)
-    if not losses or not gain.value + PROOF * gain.std_error < 0:
+    if not losses or proof < PROOF:
         return None
     best = min(losses, key=lambda name: mean(losses[name]).value)
+    if mean(losses[best] - constant).value >= 0:
+        return None
     for name, loss in losses.items():
         worse = mean(loss - losses[best])
         if worse.value <= worse.std_error:

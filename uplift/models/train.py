@@ -19,7 +19,7 @@ from uplift.inference.doubly_robust import average
 from uplift.models.baselines import ConstantEffect, RandomBaseline, ResponseModel, RuleBaseline
 from uplift.models.blend import average_of, needs_forests, stack_of
 from uplift.models.boosting import MANY, bin_features, folds_for, side_by_side
-from uplift.models.choice import Stack, distances, preferred, stacked
+from uplift.models.choice import Stack, distances, evidence, preferred, stacked
 from uplift.models.class_transformation import ClassTransformation
 from uplift.models.crossfit import CrossFit, Design, Sample, assign_folds, cross_fit
 from uplift.models.encoding import Encoder
@@ -309,10 +309,13 @@ def _preferred(candidates: Mapping[str, Candidate], course: _Course) -> str:
     if not learners:
         return "constant"
     members = [one.effects for name, one in learners.items() if name != STACK]
-    together = stacked(members, scores, fold=course.crossfit.fold, weight=design.weight)
+    fold = course.crossfit.fold
+    together = stacked(members, scores, fold=fold, weight=design.weight)
     chosen = preferred(
         {name: distances(one.effects, scores) for name, one in learners.items()},
-        together=distances(together.effects, scores),
+        proof=evidence(
+            together.effects, scores, fold=fold, weight=design.weight, cluster=design.cluster
+        ),
         constant=distances(candidates["constant"].effects, scores),
         weight=design.weight,
         cluster=design.cluster,
