@@ -184,5 +184,7 @@ def test_every_case_has_a_name_of_its_own_and_is_in_the_page(root: Path):
 
 def test_the_page_has_the_real_customers(root: Path, hillstrom_file: Path):
     text = (root / "docs" / "calibration.md").read_text(encoding="utf-8")
-    names = [case.name.replace("%", " %").replace("  %", " %") for case in real_cases(hillstrom_file)]
+    names = [
+        case.name.replace("%", " %").replace("  %", " %") for case in real_cases(hillstrom_file)
+    ]
     assert all(f"S21: {name}" in text for name in names)
