@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from uplift.models.feature_rows import FeatureRows
 from uplift.models.forest import CausalForest
 from uplift.models.forest_errors import Uncertainty, raw_variance
 from uplift.models.forest_reading import read_trees
@@ -58,14 +59,11 @@ def readings(request):
         model = DETAILED.set_params(seed=seed).fit(x, y, arm, propensity=0.5)
         effects.append(model.predict(test)[:, 0])
         errors.append(model.std_errors(test)[:, 0])
-        codes = model.bins_.encode([*test.T, model.mean_.mean(with_arms(test))], n_rows=N_TEST)
+        mean = model.mean_.mean(FeatureRows.of(test))
+        codes = model.bins_.encode([*test.T, mean], n_rows=N_TEST)
         spread = read_trees(model.trees_, codes, model._growth().draws(), spread=True).spread
         raw.append(raw_variance(spread, per_bag=model.trees_per_bag)[:, 0])
     return Readings(np.array(effects), np.array(errors), np.array(raw), request.param(test))
-
-
-def with_arms(test):
-    return np.hstack([test, np.zeros((len(test), 1))])
 
 
 def test_intervals_cover_the_forests_own_mean_and_the_truth(readings):

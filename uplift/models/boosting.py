@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from uplift.errors import DefinitionError
-from uplift.models.feature_rows import AnyRows, Codes, FeatureRows, bins_of
+from uplift.models.feature_rows import Codes, FeatureRows, bins_of
 from uplift.models.forest_bins import Bins
 from uplift.models.leaf_tables import OTHER_ARM, THIS_ARM, LeafTables, read_trees
 
@@ -137,7 +137,7 @@ class BinnedTable:
     n_arms   control included
     """
 
-    inputs: AnyRows
+    inputs: FeatureRows
     bins: Bins
     dataset: Any
     arm: IntArray
@@ -161,7 +161,7 @@ class Forest:
         self.bins = bins
         self.n_arms = booster.num_feature() - len(bins.edges) + 1
 
-    def raw(self, inputs: AnyRows, *, arm: int = 0) -> Array:
+    def raw(self, inputs: FeatureRows, *, arm: int = 0) -> Array:
         """Sum of leaf values under an arm, (n_rows,): the prediction, or its log odds if binary."""
         (sums,) = self._sums(inputs, arms=[arm])
         return np.asarray(sums, dtype=np.float64)
@@ -270,11 +270,6 @@ def _with_missing(codes: npt.NDArray[np.uint8]) -> Any:
     """A column for LightGBM, without a copy of the codes; code 0 is a missing value."""
     missing = codes == 0
     return pa.array(codes, mask=missing) if missing.any() else pa.array(codes)
-
-
-def with_arm_columns(encoded: Array, n_arms: int) -> FeatureRows:
-    """Encoded features as the forests expect them, whatever the number of arms."""
-    return FeatureRows.of(encoded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -498,7 +493,7 @@ def _booster(table: BinnedTable, lesson: Lesson, size: Boosting) -> Any:
     return lgb.Booster(params, subset)
 
 
-def in_chunks(function: Callable[[AnyRows], Array], inputs: AnyRows) -> Array:
+def in_chunks(function: Callable[[FeatureRows], Array], inputs: FeatureRows) -> Array:
     """A function of rows, applied to many of them on all threads."""
     if len(inputs) <= CHUNK:
         return function(inputs)

@@ -24,7 +24,7 @@ from uplift.models.boosting import (
     side_by_side,
     sizes_for,
 )
-from uplift.models.feature_rows import AnyRows, FeatureRows
+from uplift.models.feature_rows import FeatureRows
 from uplift.progress import track
 from uplift.suite import effect_scores
 
@@ -59,7 +59,7 @@ class ArmModels:
         """Mean outcome of each row under one arm, (n_rows,), unit of the outcome."""
         return self._on_scale(self.raw(inputs, arm=arm))
 
-    def means(self, inputs: AnyRows) -> Array:
+    def means(self, inputs: FeatureRows) -> Array:
         """Mean outcome of each row under every arm, (n_rows, n_arms), unit of the outcome."""
         raw = self.pooled.raw_by_arm(inputs)
         for k, forest in enumerate(self.corrections):

@@ -5,7 +5,7 @@ are. Codes stand column by column: a column goes to LightGBM without a copy.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,6 @@ IntArray = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 Chosen = slice | IntArray | npt.NDArray[np.bool_]
 
-AnyRows = Any  # FeatureRows, at the seams where the causal forest takes the columns of a matrix
 N_BINS = 254  # of a number; "missing" is one more, and 255 are as many as LightGBM tells apart
 
 
@@ -82,11 +81,6 @@ class FeatureRows:
         for i in range(self.n_features):
             matrix[:, i] = self.column(i)
         return matrix
-
-    @property
-    def T(self) -> Array:  # noqa: N802  # as arrays call it
-        """Feature by feature, (n_features, n_rows)."""
-        return self.numbers.T
 
     def codes(self, bins: Bins) -> Codes:
         """Codes by some bins, (n_features, n_rows), made the first time they are asked for."""

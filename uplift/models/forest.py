@@ -14,8 +14,9 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from uplift.errors import DefinitionError, StateError
-from uplift.models.boosting import bin_features, in_chunks, with_arm_columns
+from uplift.models.boosting import bin_features, in_chunks
 from uplift.models.crossfit import Sample
+from uplift.models.feature_rows import FeatureRows
 from uplift.models.forest_bins import Bins, Codes
 from uplift.models.forest_errors import Uncertainty
 from uplift.models.forest_mean import expected_outcome, mean_model_from
@@ -150,7 +151,7 @@ class CausalForest(EffectModel):
         self._seen.place[order] = np.arange(len(order))
         return self
 
-    def effects(self, inputs: Array) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
         return self._effects_of(self._read(inputs, spread=False))
 
@@ -249,15 +250,15 @@ class CausalForest(EffectModel):
         self._seen = _Seen(rows.codes, rows.unit, np.arange(len(sample.rows)))
         self.uncertainty_ = self._compare(rows, growth)
 
-    def _columns(self, inputs: Array, mean: Array) -> list[Array]:
+    def _columns(self, inputs: FeatureRows, mean: Array) -> list[Array]:
         """The features of some rows, and their expected outcome after them."""
-        columns = list(inputs.T[: len(self.encoder_.features)])
+        columns = [inputs.column(i) for i in range(inputs.n_features)]
         return [*columns, mean] if self.mean_ is not None else columns
 
-    def _read(self, inputs: Array, *, spread: bool) -> "Reading":
+    def _read(self, inputs: FeatureRows, *, spread: bool) -> "Reading":
         from uplift.models.forest_reading import read_trees  # loads numba
 
-        columns = list(inputs.T[: len(self.encoder_.features)])
+        columns = [inputs.column(i) for i in range(inputs.n_features)]
         if self.mean_ is not None:
             columns.append(self.mean_.mean(inputs))
         codes = self.bins_.encode(columns, n_rows=len(inputs))
@@ -279,12 +280,12 @@ class CausalForest(EffectModel):
                 code="FOREST_INVALID",
             )
 
-        def read(inputs: Array) -> Array:
+        def read(inputs: FeatureRows) -> Array:
             reading = self._read(inputs, spread=True)
             errors = uncertainty.std_errors(reading.spread, per_bag=self.trees_per_bag)
             return np.stack([self._effects_of(reading), errors], axis=1)
 
-        return in_chunks(read, with_arm_columns(self.encoder_.encode(X), self.n_arms_))
+        return in_chunks(read, self._coded(X))
 
     def _compare(self, rows: Rows, growth: Growth) -> Uncertainty | None:
         """Variances of some training units, by bags that did not see them."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from uplift.models.boosting import FEWEST, Boosting, Forest, Lesson, grow, side_by_side
 from uplift.models.crossfit import ArmModels, Sample, assign_folds, is_binary
+from uplift.models.feature_rows import FeatureRows
 from uplift.models.learners import arm_model_parts, arm_models_from
 
 Array = npt.NDArray[np.float64]
@@ -22,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 class MeanModel(Protocol):
     """What gives the expected outcome of new units."""
 
-    def mean(self, inputs: Array) -> Array:
+    def mean(self, inputs: FeatureRows) -> Array:
         """Expected outcome of each row whatever its arm, (n_rows,)."""
         ...
 
@@ -38,7 +39,7 @@ class FoldMeans:
     forests: tuple[Forest, ...]
     binary: bool
 
-    def mean(self, inputs: Array) -> Array:
+    def mean(self, inputs: FeatureRows) -> Array:
         """Expected outcome of each row whatever its arm, (n_rows,)."""
         total = np.zeros(len(inputs))
         for forest in self.forests:
@@ -58,7 +59,7 @@ class ArmMeans:
     models: ArmModels
     shares: Array
 
-    def mean(self, inputs: Array) -> Array:
+    def mean(self, inputs: FeatureRows) -> Array:
         """Expected outcome of each row whatever its arm, (n_rows,)."""
         return np.asarray(self.models.means(inputs) @ self.shares, dtype=np.float64)
 

@@ -32,7 +32,7 @@ from uplift.models.crossfit import (
     fit_pooled,
 )
 from uplift.models.encoding import Encoder
-from uplift.models.feature_rows import AnyRows, FeatureRows
+from uplift.models.feature_rows import FeatureRows
 from uplift.models.inputs import checked_input
 
 Array = npt.NDArray[np.float64]
@@ -121,7 +121,7 @@ class EffectModel(ABC, BaseEstimator):  # type: ignore[misc]  # scikit-learn shi
         self.feature_names_in_ = np.array(self.encoder_.columns, dtype=object)
 
     @abstractmethod
-    def effects(self, inputs: AnyRows) -> Array:
+    def effects(self, inputs: FeatureRows) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
 
     def outcomes(self, inputs: FeatureRows) -> Array:
