@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.checks import Check
-from uplift.errors import DataError, StateError
+from uplift.errors import DataError, DefinitionError, StateError
 from uplift.files import require_digest, write_bytes, write_text
 from uplift.frames import read_parquet, write_parquet
 from uplift.models.boosting import Forest
@@ -106,7 +106,7 @@ def load_model(
         model = _model_from(document, source, doubted=doubted)
         if doubted:
             _require_scores(model)
-    except MISFITS as error:
+    except (DefinitionError, *MISFITS) as error:
         raise DataError(
             f"{source.name}/{MODEL_FILE} is not a model of this package ({error}). "
             "Restore it, or train again.",
