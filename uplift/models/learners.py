@@ -1,4 +1,6 @@
-"""Learners of the effect per customer: S, T and X, as scikit-learn estimators on LightGBM.
+"""Learners of the effect per customer: S, T and X, as scikit-learn estimators.
+
+On LightGBM by the fast path, on any other estimator (`base=`) by the plain one.
 
 Alone, a learner encodes, bins and (where it needs to) cross-fits by itself. In `train` all learners
 share one binned table, one set of arm models and one set of doubly robust scores.
@@ -15,7 +17,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from uplift.errors import StateError
+from uplift.errors import DefinitionError, StateError
 from uplift.models.boosting import (
     Boosting,
     Forest,
@@ -34,6 +36,7 @@ from uplift.models.crossfit import (
 from uplift.models.encoding import Encoder
 from uplift.models.feature_rows import FeatureRows
 from uplift.models.inputs import checked_input
+from uplift.models.plain import Bases, PlainFit, fit_plain
 
 Array = npt.NDArray[np.float64]
 
@@ -179,19 +182,105 @@ class Boosted(EffectModel):
         )
 
 
-class _FromArmModels(Boosted):
-    """A learner that is read off the arm models; learns `models_`."""
+class Based(Boosted):
+    """A learner on LightGBM, or on clones of a scikit-learn estimator by the plain path.
+
+    base  None for LightGBM; else a regressor, or for 0/1 outcomes a classifier with
+          `predict_proba`. It is given the encoded matrix (see `plain`) and never fitted itself;
+          the sizes of forests (`n_rounds` and so on) are then refused. Such a model is not stored
+          (MODEL_NOT_STORED).
+
+    Refused of a base: BASE_INVALID, WEIGHT_UNSUPPORTED, BASE_NEEDS_VALUES.
+    """
+
+    method: ClassVar[str]
+    plain_: PlainFit | None = None  # what the plain path learned
+
+    def __init__(
+        self,
+        *,
+        base: Any = None,
+        n_rounds: int | None = None,
+        learning_rate: float | None = None,
+        num_leaves: int | None = None,
+        min_data_in_leaf: int | None = None,
+    ) -> None:
+        super().__init__(
+            n_rounds=n_rounds,
+            learning_rate=learning_rate,
+            num_leaves=num_leaves,
+            min_data_in_leaf=min_data_in_leaf,
+        )
+        self.base = base
 
     def effects(self, inputs: FeatureRows) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
-        return self.models_.effects(inputs)
+        return self._grown_effects(inputs) if self.plain_ is None else self.plain_.effects(inputs)
 
     def outcomes(self, inputs: FeatureRows) -> Array:
         """Mean outcomes of encoded rows, (n_rows, n_arms)."""
-        return self.models_.means(inputs)
+        return self._grown_outcomes(inputs) if self.plain_ is None else self.plain_.outcomes(inputs)
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
-        """The arm models' forests and shape."""
+        """Constants and forests; MODEL_NOT_STORED on a base."""
+        if self.plain_ is not None:
+            raise StateError(
+                f"A {type(self).__name__} on {type(self.base).__name__} is not stored (no code in "
+                "model files). Leave base out to store a model, or fit it again at need.",
+                code="MODEL_NOT_STORED",
+            )
+        return self._grown_parts()
+
+    def _learn(self, sample: Sample) -> None:
+        self.plain_ = None
+        if self.base is None:
+            self._grow(sample)
+            return
+        sizes = ("n_rounds", "learning_rate", "num_leaves", "min_data_in_leaf")
+        given = [name for name in sizes if getattr(self, name) is not None]
+        if given:
+            raise DefinitionError(
+                f"{', '.join(given)} size LightGBM's forests and mean nothing to "
+                f"{type(self.base).__name__}. Leave them out, or leave out base.",
+                code="BASE_INVALID",
+            )
+        self.plain_ = fit_plain(self.method, sample, self._bases())
+
+    def _bases(self) -> Bases:
+        effect = getattr(self, "effect_base", None)
+        return Bases(
+            outcome=self.base,
+            effect=self.base if effect is None else effect,
+            n_folds=getattr(self, "n_folds", None),
+            seed=getattr(self, "seed", 0),
+        )
+
+    @abstractmethod
+    def _grow(self, sample: Sample) -> None:
+        """Learn on LightGBM."""
+
+    @abstractmethod
+    def _grown_effects(self, inputs: FeatureRows) -> Array:
+        """Effects of encoded rows by what was grown, (n_rows, n_arms - 1)."""
+
+    def _grown_outcomes(self, inputs: FeatureRows) -> Array:
+        return super().outcomes(inputs)
+
+    @abstractmethod
+    def _grown_parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
+        """What was grown, as `parts` gives it."""
+
+
+class _FromArmModels(Based):
+    """A learner that is read off the arm models; learns `models_`."""
+
+    def _grown_effects(self, inputs: FeatureRows) -> Array:
+        return self.models_.effects(inputs)
+
+    def _grown_outcomes(self, inputs: FeatureRows) -> Array:
+        return self.models_.means(inputs)
+
+    def _grown_parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
         return arm_model_parts(self.models_)
 
     def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
@@ -208,7 +297,9 @@ class SLearner(_FromArmModels):
     Source: Künzel, Sekhon, Bickel & Yu (2019), PNAS 116(10).
     """
 
-    def _learn(self, sample: Sample) -> None:
+    method = "s"
+
+    def _grow(self, sample: Sample) -> None:
         default = sizes_for(len(sample.rows)).pooled
         size = self._size(default)
         if sample.arm_models is not None and size == default:
@@ -226,7 +317,9 @@ class TLearner(_FromArmModels):
     Source: Künzel, Sekhon, Bickel & Yu (2019), PNAS 116(10).
     """
 
-    def _learn(self, sample: Sample) -> None:
+    method = "t"
+
+    def _grow(self, sample: Sample) -> None:
         default = sizes_for(len(sample.rows)).arm
         size = self._size(default)
         if sample.arm_models is not None and size == default:
@@ -235,7 +328,7 @@ class TLearner(_FromArmModels):
             self.models_ = fit_arm_models(sample, correction=size)
 
 
-class XLearner(Boosted):
+class XLearner(Based):
     """Effect learned from each side's missing outcome, filled in by the other side's model.
 
         of units with arm k:  outcome - mean_0(x)  gives  side_k
@@ -245,10 +338,32 @@ class XLearner(Boosted):
     The model that fills in starts from the forest of all arms pooled and is corrected on the other
     arm only. Learns `treated_`, `control_` (one forest
     per treatment each) and `control_share_` (the g of each treatment).
+    effect_base  regressor of both sides; None takes `base`
     Source: Künzel, Sekhon, Bickel & Yu (2019), PNAS 116(10).
     """
 
-    def _learn(self, sample: Sample) -> None:
+    method = "x"
+
+    def __init__(
+        self,
+        *,
+        base: Any = None,
+        effect_base: Any = None,
+        n_rounds: int | None = None,
+        learning_rate: float | None = None,
+        num_leaves: int | None = None,
+        min_data_in_leaf: int | None = None,
+    ) -> None:
+        super().__init__(
+            base=base,
+            n_rounds=n_rounds,
+            learning_rate=learning_rate,
+            num_leaves=num_leaves,
+            min_data_in_leaf=min_data_in_leaf,
+        )
+        self.effect_base = effect_base
+
+    def _grow(self, sample: Sample) -> None:
         size = self._size(sizes_for(len(sample.rows)).effect)
         models = sample.arm_models or fit_arm_models(sample)
         arms = range(1, sample.design.n_arms)
@@ -267,15 +382,13 @@ class XLearner(Boosted):
         lesson = Lesson(rows, target, weight=sample.fit_weights(rows))
         return grow(sample.table, lesson, size.for_rows(len(rows)))
 
-    def effects(self, inputs: FeatureRows) -> Array:
-        """Effects of encoded rows, (n_rows, n_arms - 1)."""
+    def _grown_effects(self, inputs: FeatureRows) -> Array:
         treated = np.column_stack([forest.raw(inputs) for forest in self.treated_])
         control = np.column_stack([forest.raw(inputs) for forest in self.control_])
         share = self.control_share_
         return np.asarray(share * control + (1 - share) * treated, dtype=np.float64)
 
-    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
-        """Both sides' forests and the shares that mix them."""
+    def _grown_parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
         forests = numbered("treated", self.treated_) | numbered("control", self.control_)
         return {"control_share": self.control_share_.tolist()}, forests
 
