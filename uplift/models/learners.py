@@ -29,6 +29,7 @@ from uplift.models.boosting import (
 )
 from uplift.models.crossfit import (
     ArmModels,
+    OutcomeModels,
     Sample,
     fit_arm_models,
     fit_pooled,
@@ -37,6 +38,7 @@ from uplift.models.encoding import Encoder
 from uplift.models.feature_rows import FeatureRows
 from uplift.models.inputs import checked_input
 from uplift.models.plain import Bases, PlainFit, fit_plain
+from uplift.models.two_part import TwoPartModels, effect_parts
 
 Array = npt.NDArray[np.float64]
 
@@ -189,8 +191,11 @@ class Based(Boosted):
           `predict_proba`. It is given the encoded matrix (see `plain`) and never fitted itself;
           the sizes of forests (`n_rounds` and so on) are then refused. Such a model is not stored
           (MODEL_NOT_STORED).
+    two_part  whether outcomes are modelled as buying times basket (see `two_part`); None asks the
+          outcome: 0 for most units and amounts for the others. In a suite the scores of DR and R
+          are the suite's either way
 
-    Refused of a base: BASE_INVALID, WEIGHT_UNSUPPORTED, BASE_NEEDS_VALUES.
+    Refused of a base: BASE_INVALID, WEIGHT_UNSUPPORTED, BASE_NEEDS_VALUES; OUTCOME_NOT_TWO_PART.
     """
 
     method: ClassVar[str]
@@ -200,6 +205,7 @@ class Based(Boosted):
         self,
         *,
         base: Any = None,
+        two_part: bool | None = None,
         n_rounds: int | None = None,
         learning_rate: float | None = None,
         num_leaves: int | None = None,
@@ -212,6 +218,7 @@ class Based(Boosted):
             min_data_in_leaf=min_data_in_leaf,
         )
         self.base = base
+        self.two_part = two_part
 
     def effects(self, inputs: FeatureRows) -> Array:
         """Effects of encoded rows, (n_rows, n_arms - 1)."""
@@ -234,13 +241,13 @@ class Based(Boosted):
     def _learn(self, sample: Sample) -> None:
         self.plain_ = None
         if self.base is None:
-            self._grow(sample)
+            self._grow(sample.modelled(self.two_part))
             return
-        sizes = ("n_rounds", "learning_rate", "num_leaves", "min_data_in_leaf")
+        sizes = ("two_part", "n_rounds", "learning_rate", "num_leaves", "min_data_in_leaf")
         given = [name for name in sizes if getattr(self, name) is not None]
         if given:
             raise DefinitionError(
-                f"{', '.join(given)} size LightGBM's forests and mean nothing to "
+                f"{', '.join(given)} shape LightGBM's forests and mean nothing to "
                 f"{type(self.base).__name__}. Leave them out, or leave out base.",
                 code="BASE_INVALID",
             )
@@ -274,6 +281,26 @@ class Based(Boosted):
 class _FromArmModels(Based):
     """A learner that is read off the arm models; learns `models_`."""
 
+    models_: OutcomeModels
+
+    def predict_parts(self, X: Any) -> Array:
+        """Effects taken apart into more buyers and larger baskets, (n_units, n_arms - 1, 2).
+
+            conversion = (p_k - p_0) (m_k + m_0) / 2,  basket = (m_k - m_0) (p_k + p_0) / 2
+
+        p is the chance to buy and m the expected basket of a buyer; the parts add up to `predict`.
+        OUTCOME_NOT_TWO_PART when the outcome was not modelled in two parts.
+        """
+        inputs = self._coded(X)
+        models = None if self.plain_ is not None else self.models_
+        if not isinstance(models, TwoPartModels):
+            raise StateError(
+                "The outcome was modelled in one part, so its effect has no conversion and no "
+                "basket part. Fit amounts with two_part=True.",
+                code="OUTCOME_NOT_TWO_PART",
+            )
+        return in_chunks(lambda rows: effect_parts(*models.parts_of_means(rows)), inputs)
+
     def _grown_effects(self, inputs: FeatureRows) -> Array:
         return self.models_.effects(inputs)
 
@@ -305,7 +332,7 @@ class SLearner(_FromArmModels):
         if sample.arm_models is not None and size == default:
             self.models_ = sample.arm_models.without_corrections()
         else:
-            self.models_ = fit_pooled(sample, size=size)
+            self.models_ = fit_pooled(sample, size=None if size == default else size)
 
 
 class TLearner(_FromArmModels):
@@ -325,7 +352,8 @@ class TLearner(_FromArmModels):
         if sample.arm_models is not None and size == default:
             self.models_ = sample.arm_models
         else:
-            self.models_ = fit_arm_models(sample, correction=size)
+            correction = None if size == default else size
+            self.models_ = fit_arm_models(sample, correction=correction)
 
 
 class XLearner(Based):
@@ -349,6 +377,7 @@ class XLearner(Based):
         *,
         base: Any = None,
         effect_base: Any = None,
+        two_part: bool | None = None,
         n_rounds: int | None = None,
         learning_rate: float | None = None,
         num_leaves: int | None = None,
@@ -356,6 +385,7 @@ class XLearner(Based):
     ) -> None:
         super().__init__(
             base=base,
+            two_part=two_part,
             n_rounds=n_rounds,
             learning_rate=learning_rate,
             num_leaves=num_leaves,
@@ -373,7 +403,7 @@ class XLearner(Based):
         self.control_share_ = share[1:] / (share[0] + share[1:])
 
     def _side(
-        self, sample: Sample, models: ArmModels, size: Boosting, *, of: int, other: int
+        self, sample: Sample, models: OutcomeModels, size: Boosting, *, of: int, other: int
     ) -> Forest:
         rows = sample.of_arm(of)
         filled_in = models.mean(sample.table.inputs[rows], arm=other)
@@ -399,8 +429,14 @@ class XLearner(Based):
         self.control_share_ = np.array(constants["control_share"], dtype=np.float64)
 
 
-def arm_model_parts(models: ArmModels) -> tuple[dict[str, Any], dict[str, Forest]]:
+def arm_model_parts(models: OutcomeModels) -> tuple[dict[str, Any], dict[str, Forest]]:
     """Arm models as plain constants and named forests."""
+    if isinstance(models, TwoPartModels):
+        buys, of_buys = arm_model_parts(models.buys)
+        basket, of_basket = arm_model_parts(models.basket)
+        named = {f"buys_{name}": forest for name, forest in of_buys.items()}
+        named |= {f"basket_{name}": forest for name, forest in of_basket.items()}
+        return {"buys": buys, "basket": basket, "scale": models.scale}, named
     constants = {
         "n_arms": models.n_arms,
         "n_features": models.n_features,
@@ -409,8 +445,25 @@ def arm_model_parts(models: ArmModels) -> tuple[dict[str, Any], dict[str, Forest
     return constants, {"pooled": models.pooled, **numbered("arm", models.corrections)}
 
 
-def arm_models_from(constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> ArmModels:
-    """The arm models that `arm_model_parts` described."""
+def arm_models_from(constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> OutcomeModels:
+    """The arm models that `arm_model_parts` described; ValueError when its parts do not fit."""
+    if "buys" in constants:
+        buys, basket = (
+            _one_part_from(constants[part], _under(part, forests)) for part in ("buys", "basket")
+        )
+        scale = float(constants["scale"])
+        if buys.n_arms != basket.n_arms or not 1 <= scale < np.inf:
+            raise ValueError("parts of other arms")
+        return TwoPartModels(buys, basket, scale)
+    return _one_part_from(constants, forests)
+
+
+def _under(part: str, forests: Mapping[str, Forest]) -> dict[str, Forest]:
+    prefix = f"{part}_"
+    return {k.removeprefix(prefix): v for k, v in forests.items() if k.startswith(prefix)}
+
+
+def _one_part_from(constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> ArmModels:
     return ArmModels(
         forests["pooled"],
         in_order("arm", forests),

@@ -44,6 +44,7 @@ class ScoreLearner(Based):
         *,
         base: Any = None,
         effect_base: Any = None,
+        two_part: bool | None = None,
         n_rounds: int | None = None,
         learning_rate: float | None = None,
         num_leaves: int | None = None,
@@ -53,6 +54,7 @@ class ScoreLearner(Based):
     ) -> None:
         super().__init__(
             base=base,
+            two_part=two_part,
             n_rounds=n_rounds,
             learning_rate=learning_rate,
             num_leaves=num_leaves,
