@@ -43,6 +43,7 @@ _MODULE_OF = {
     "surrogate_index": "uplift.analysis.surrogates",
     "train": "uplift.models.train",
     "evaluate": "uplift.evaluation.quality",
+    "explain": "uplift.explanation.explain",
     "roi": "uplift.evaluation.roi",
     "ContactPolicy": "uplift.contacts.policy",
     "plan_contacts": "uplift.contacts.plan",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from uplift.evaluation.roi import roi as roi
     from uplift.experiment import Experiment as Experiment
     from uplift.experiment import load_experiment as load_experiment
+    from uplift.explanation.explain import explain as explain
     from uplift.models.train import train as train
     from uplift.objectives import Objectives as Objectives
     from uplift.programme import Programme as Programme

@@ -72,7 +72,7 @@ def gains_under_the_null(*, honest, n_trials=8):
     """Mean gain over nobody, in its standard errors, when nothing does anything."""
     found = []
     for seed in range(n_trials):
-        trial = planted(seed, n_units=800, size=0.0)
+        trial = planted(seed, n_units=500, size=0.0)
         suite = train(trial, [], n_folds=2)
         tree = policy_tree(suite, trial)
         if honest:
