@@ -1,7 +1,6 @@
 """Descriptions that carry their own digest: a changed byte is noticed even where no digest is kept.
 
-The digest is of the canonical text without it, and the file is the canonical text with it. So a
-file that was changed is another document, or is not canonical any more.
+The digest is of all bytes of the file, with zeros in the place where it stands itself.
 """
 
 import hashlib
@@ -10,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from uplift.errors import DataError, DefinitionError
-from uplift.files import write_text
+from uplift.files import write_bytes
 from uplift.strict_json import parse_json
 from uplift.table import canonical_json
 
 MAX_BYTES = 100_000_000  # of a model's or a suite's description
 DIGEST = "sha256"
+EMPTY = b"0" * 64
+MARK = f'\n "{DIGEST}": "'.encode()  # a key of the outermost level: no string holds a line break
 
 
 def write_sealed(document: Mapping[str, Any], path: Path) -> str:
     """Write a document with its digest; gives the SHA-256 of the file."""
-    digest = hashlib.sha256(canonical_json(document).encode("utf-8")).hexdigest()
-    return write_text(canonical_json({**document, DIGEST: digest}), path)
+    text = canonical_json({**document, DIGEST: EMPTY.decode()}).encode("utf-8")
+    digest = hashlib.sha256(text).hexdigest().encode()
+    return write_bytes(text.replace(MARK + EMPTY, MARK + digest), path)
 
 
 def read_sealed(path: Path, *, form: int) -> dict[str, Any]:
@@ -43,11 +45,9 @@ def read_sealed(path: Path, *, form: int) -> dict[str, Any]:
             "it with the version that wrote it.",
             code="MODEL_FORMAT",
         )
-    recorded = document.pop(DIGEST, None)
-    text = canonical_json(document).encode("utf-8")
-    found = hashlib.sha256(text).hexdigest()
-    sealed = canonical_json({**document, DIGEST: found}).encode("utf-8")
-    if recorded != found or sealed != content:
+    place = content.find(MARK) + len(MARK)
+    blank = content[:place] + EMPTY + content[place + len(EMPTY) :]
+    if document.pop(DIGEST, None) != hashlib.sha256(blank).hexdigest():
         raise DataError(
             f"{path.name} has changed since it was written: its content does not have the digest "
             "it carries. Restore the file, or train again.",
