@@ -25,11 +25,14 @@ from uplift.models.boosting import (
     sizes_for,
 )
 from uplift.models.feature_rows import FeatureRows
+from uplift.models.two_part import TwoPartModels, is_two_part, require_two_part, winsorised
 from uplift.progress import track
 from uplift.suite import effect_scores
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+FEWEST_CORRECTED = 2  # units of every arm: a forest of fewer cannot be asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +79,9 @@ class ArmModels:
     def without_corrections(self) -> "ArmModels":
         """The pooled forest alone."""
         return replace(self, corrections=())
+
+
+OutcomeModels = ArmModels | TwoPartModels
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,16 +135,32 @@ class Sample:
     predicted   (n_units, n_arms)      mean outcome per arm of all units, out of fold; or None
     by_folds    whether rounds are chosen afterwards on other folds, so that forests of effects
                 grow to their full number
+    two_part    whether outcomes are modelled as buying times basket; None asks the outcome
     """
 
     table: BinnedTable
     design: Design
     outcome: Array
     rows: IntArray
-    arm_models: ArmModels | None = None
+    arm_models: OutcomeModels | None = None
     scores: Array | None = None
     predicted: Array | None = None
     by_folds: bool = False
+    two_part: bool | None = None
+
+    @property
+    def has_two_parts(self) -> bool:
+        """Whether outcomes are modelled as buying times basket."""
+        return is_two_part(self.outcome) if self.two_part is None else self.two_part
+
+    def modelled(self, two_part: bool | None) -> "Sample":
+        """The sample with its outcomes modelled in two parts or in one; None changes nothing.
+
+        Arm models that were fitted otherwise are left behind.
+        """
+        if two_part is None or two_part == self.has_two_parts:
+            return self
+        return replace(self, two_part=two_part, arm_models=None)
 
     def of_arm(self, arm: int) -> IntArray:
         """The rows that received an arm."""
@@ -169,7 +191,7 @@ class CrossFit:
     design: Design
     fold: IntArray
     outcomes: Mapping[str, Array]
-    arm_models: Mapping[str, tuple[ArmModels, ...]]
+    arm_models: Mapping[str, tuple[OutcomeModels, ...]]
     predicted: Mapping[str, Array]
     dr_outcomes: Mapping[str, Array]
     _scores: dict[str, Array] = field(default_factory=dict, repr=False)
@@ -243,24 +265,26 @@ def cross_fit(
     outcomes: Mapping[str, Array],
     *,
     fold: IntArray,
+    two_part: bool | None = None,
     n_threads: int | None = None,
 ) -> CrossFit:
     """Predict every outcome under every arm out of fold, and make doubly robust scores of it.
 
     outcomes  by name, (n_units,); 0/1 outcomes are modelled as probabilities, others as means
     fold      (n_units,), from `assign_folds`; shared by all outcomes and learners
+    two_part  whether outcomes are modelled as buying times basket; None asks each outcome
     """
     n_folds = int(fold.max()) + 1
     jobs = [(name, f) for name in outcomes for f in range(n_folds)]
 
-    def work(job: tuple[str, int]) -> tuple[ArmModels, Array]:
+    def work(job: tuple[str, int]) -> tuple[OutcomeModels, Array]:
         name, f = job
         inside = np.flatnonzero(fold != f)
-        models = fit_arm_models(Sample(table, design, outcomes[name], inside))
+        models = fit_arm_models(Sample(table, design, outcomes[name], inside, two_part=two_part))
         return models, models.means(table.inputs[fold == f])
 
     predicted = {name: np.empty((design.n_units, design.n_arms)) for name in outcomes}
-    models: dict[str, list[ArmModels]] = {name: [] for name in outcomes}
+    models: dict[str, list[OutcomeModels]] = {name: [] for name in outcomes}
     answers = side_by_side(work, jobs, n_threads=n_threads)
     bar = track(answers, label="Cross-fitting outcomes", total=len(jobs))
     for (name, f), (fitted, means) in zip(jobs, bar, strict=True):
@@ -276,13 +300,47 @@ def fit_arm_models(
     *,
     pooled: Boosting | None = None,
     correction: Boosting | None = None,
-) -> ArmModels:
-    """Fit the pooled forest and each arm's correction on the rows of a sample.
+) -> OutcomeModels:
+    """Fit the pooled forest and each arm's correction on the rows of a sample, of each part.
 
     pooled, correction  sizes of the forests; None sizes them to the number of rows
     """
+    if sample.has_two_parts:
+        buys, baskets, scale = _parts(sample)
+        return TwoPartModels(
+            _fit_arm_models(buys, pooled, correction),
+            _fit_arm_models(baskets, pooled, correction),
+            scale,
+        )
+    return _fit_arm_models(sample, pooled, correction)
+
+
+def fit_pooled(sample: Sample, *, size: Boosting | None = None) -> OutcomeModels:
+    """Fit only the forest that sees the arm, of each part; None sizes it to the rows."""
+    if sample.has_two_parts:
+        buys, baskets, scale = _parts(sample)
+        return TwoPartModels(_fit_pooled(buys, size), _fit_pooled(baskets, size), scale)
+    return _fit_pooled(sample, size)
+
+
+def _parts(sample: Sample) -> tuple[Sample, Sample, float]:
+    """The sample of who bought, that of winsorised baskets, and the scale of the latter."""
+    require_two_part(sample.outcome[sample.rows])
+    bought = (sample.outcome > 0).astype(np.float64)
+    buyers = sample.rows[bought[sample.rows] == 1]
+    baskets = sample.outcome.copy()
+    baskets[buyers], scale = winsorised(baskets[buyers], sample.fit_weights(buyers))
+    part = replace(sample, arm_models=None, scores=None, predicted=None, two_part=False)
+    return replace(part, outcome=bought), replace(part, outcome=baskets, rows=buyers), scale
+
+
+def _fit_arm_models(
+    sample: Sample, pooled: Boosting | None, correction: Boosting | None
+) -> ArmModels:
     sizes = sizes_for(len(sample.rows))
-    models = fit_pooled(sample, size=pooled or sizes.pooled)
+    models = _fit_pooled(sample, pooled)
+    if min(len(sample.of_arm(arm)) for arm in range(models.n_arms)) < FEWEST_CORRECTED:
+        return models  # of a part: an arm in which hardly anybody bought
     size = correction or sizes.arm
     corrections = tuple(
         _fit_correction(sample, models, arm=arm, size=size) for arm in range(models.n_arms)
@@ -290,8 +348,7 @@ def fit_arm_models(
     return replace(models, corrections=corrections)
 
 
-def fit_pooled(sample: Sample, *, size: Boosting) -> ArmModels:
-    """Fit only the forest that sees the arm."""
+def _fit_pooled(sample: Sample, size: Boosting | None) -> ArmModels:
     outcome = sample.outcome[sample.rows]
     binary = is_binary(sample.outcome)
     lesson = Lesson(
@@ -301,7 +358,7 @@ def fit_pooled(sample: Sample, *, size: Boosting) -> ArmModels:
         weight=sample.fit_weights(sample.rows),
         sees_arm=True,
     )
-    forest = grow(sample.table, lesson, size)
+    forest = grow(sample.table, lesson, size or sizes_for(len(sample.rows)).pooled)
     return ArmModels(forest, (), sample.design.n_arms, sample.table.n_features, binary)
 
 
@@ -311,7 +368,13 @@ def with_scores(sample: Sample, *, n_folds: int | None, seed: int) -> Sample:
         return sample
     folds = n_folds or folds_for(sample.design.n_units)
     fold = assign_folds(sample.design, n_folds=folds, seed=seed)
-    fitted = cross_fit(sample.table, sample.design, {"outcome": sample.outcome}, fold=fold)
+    fitted = cross_fit(
+        sample.table,
+        sample.design,
+        {"outcome": sample.outcome},
+        fold=fold,
+        two_part=sample.two_part,
+    )
     scores = effect_scores(fitted.dr_outcomes["outcome"])
     return replace(sample, scores=scores, predicted=fitted.predicted["outcome"])
 

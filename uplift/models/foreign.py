@@ -11,9 +11,13 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from uplift.errors import DataError, DefinitionError
+from uplift.models.crossfit import Sample
+from uplift.models.encoding import Encoder
+from uplift.models.feature_rows import FeatureRows
+from uplift.models.learners import Based
 
 Array = npt.NDArray[np.float64]
 
@@ -86,6 +90,37 @@ class ForeignModel:
             "differently. Leave the model or the weights out.",
             code="WEIGHT_UNSUPPORTED",
         )
+
+
+class OnBase(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """A learner on another library's estimator, as a suite holds it: stored by its effects only.
+
+    Learns `learner_`, a clone fitted on the shared cross-fit.
+    """
+
+    kind = "learner"
+    predicts = "effect"
+
+    def __init__(self, learner: Based) -> None:
+        self.learner = learner
+
+    def learn(self, sample: Sample, encoder: Encoder) -> Self:
+        """Learn from rows of a shared table."""
+        learner: Based = clone(self.learner)
+        self.learner_ = learner.learn(sample, encoder)
+        return self
+
+    def effects(self, inputs: FeatureRows) -> Array:
+        """Effects of encoded rows, (n_rows, n_arms - 1)."""
+        return self.learner_.effects(inputs)
+
+    def predict(self, X: Any) -> Array:
+        """Effect of each treatment, (n_units, n_arms - 1); see `EffectModel.predict`."""
+        return self.learner_.predict(X)
+
+    def predict_outcomes(self, X: Any) -> Array:
+        """Mean outcome under every arm; see `EffectModel.predict_outcomes`."""
+        return self.learner_.predict_outcomes(X)
 
 
 def _one_column(predicted: Any) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from uplift.models.boosting import FEWEST, Boosting, Forest, Lesson, grow, side_by_side
-from uplift.models.crossfit import ArmModels, Sample, assign_folds, is_binary
+from uplift.models.crossfit import OutcomeModels, Sample, assign_folds, is_binary
 from uplift.models.feature_rows import FeatureRows
 from uplift.models.learners import arm_model_parts, arm_models_from
 
@@ -56,7 +56,7 @@ class FoldMeans:
 class ArmMeans:
     """The arm models' means, mixed by the arms' shares."""
 
-    models: ArmModels
+    models: OutcomeModels
     shares: Array
 
     def mean(self, inputs: FeatureRows) -> Array:

@@ -22,17 +22,18 @@ from uplift.models.boosting import (
 )
 from uplift.models.crossfit import Sample, with_scores
 from uplift.models.feature_rows import FeatureRows
-from uplift.models.learners import Boosted, in_order, numbered
+from uplift.models.learners import Based, in_order, numbered
 
 Array = npt.NDArray[np.float64]
 
 STOPS = (0, 10, 20, 40, 70, 100, 150, 200)  # rounds that are compared on other folds
 
 
-class ScoreLearner(Boosted):
+class ScoreLearner(Based):
     """One effect for everyone and one forest of differences per treatment.
 
-    Learns `base_`, (n_arms - 1,), and `forests_`, one per treatment.
+    Learns `base_`, (n_arms - 1,), and `forests_`, one per treatment; on a `base`, one clone of
+    `effect_base` per treatment (None takes `base`). In a suite the scores are the suite's.
     """
 
     base_: Array
@@ -41,6 +42,9 @@ class ScoreLearner(Boosted):
     def __init__(
         self,
         *,
+        base: Any = None,
+        effect_base: Any = None,
+        two_part: bool | None = None,
         n_rounds: int | None = None,
         learning_rate: float | None = None,
         num_leaves: int | None = None,
@@ -49,16 +53,18 @@ class ScoreLearner(Boosted):
         seed: int = 0,
     ) -> None:
         super().__init__(
+            base=base,
+            two_part=two_part,
             n_rounds=n_rounds,
             learning_rate=learning_rate,
             num_leaves=num_leaves,
             min_data_in_leaf=min_data_in_leaf,
         )
+        self.effect_base = effect_base
         self.n_folds = n_folds
         self.seed = seed
 
-    def effects(self, inputs: FeatureRows) -> Array:
-        """Effects of encoded rows, (n_rows, n_arms - 1)."""
+    def _grown_effects(self, inputs: FeatureRows) -> Array:
         return np.column_stack(
             [
                 base + forest.raw(inputs)
@@ -86,8 +92,7 @@ class ScoreLearner(Boosted):
         )
         return self
 
-    def parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
-        """The effect for everyone, and one forest per treatment."""
+    def _grown_parts(self) -> tuple[dict[str, Any], dict[str, Forest]]:
         return {"base": self.base_.tolist()}, numbered("effect", self.forests_)
 
     def restore(self, constants: Mapping[str, Any], forests: Mapping[str, Forest]) -> None:
@@ -122,7 +127,9 @@ class DRLearner(ScoreLearner):
     Source: Kennedy (2023), Electronic Journal of Statistics 17(2).
     """
 
-    def _learn(self, sample: Sample) -> None:
+    method = "dr"
+
+    def _grow(self, sample: Sample) -> None:
         scores = with_scores(sample, n_folds=self.n_folds, seed=self.seed).scores
         assert scores is not None
         self._regress(sample, scores[sample.rows])
@@ -138,7 +145,9 @@ class TransformedOutcome(ScoreLearner):
     Source: Athey & Imbens (2016), PNAS 113(27).
     """
 
-    def _learn(self, sample: Sample) -> None:
+    method = "transformed"
+
+    def _grow(self, sample: Sample) -> None:
         rows = sample.rows
         arm, propensity = sample.design.arm[rows], sample.design.propensity[rows]
         received = np.arange(propensity.shape[1]) == arm[:, None]
@@ -158,7 +167,9 @@ class RLearner(ScoreLearner):
     Source: Nie & Wager (2021), Biometrika 108(2).
     """
 
-    def _learn(self, sample: Sample) -> None:
+    method = "r"
+
+    def _grow(self, sample: Sample) -> None:
         given = with_scores(sample, n_folds=self.n_folds, seed=self.seed)
         assert given.predicted is not None
         rows = sample.rows

@@ -24,10 +24,10 @@ from uplift.models.class_transformation import ClassTransformation
 from uplift.models.crossfit import CrossFit, Design, Sample, assign_folds, cross_fit
 from uplift.models.encoding import Encoder
 from uplift.models.feature_rows import FeatureRows
-from uplift.models.foreign import ForeignModel
+from uplift.models.foreign import ForeignModel, OnBase
 from uplift.models.forest import CausalForest
 from uplift.models.inputs import checked_weight, refuse_leaks
-from uplift.models.learners import EffectModel, SLearner, TLearner, XLearner
+from uplift.models.learners import Based, EffectModel, SLearner, TLearner, XLearner
 from uplift.models.score_learners import DRLearner, RLearner, ScoreLearner, TransformedOutcome
 from uplift.progress import track
 from uplift.suite import Candidate, Suite, effect_scores
@@ -102,8 +102,9 @@ def train(
 
     learners   names, simplest first ("s", "t", "x", "r", "dr", "transformed", "class", "forest",
                and "stack" of those beside it), or pairs of a name and an estimator: one of this
-               package, or any object with fit(X, y, treatment) and predict(X), such as
-               scikit-uplift's; random, constant, response and rule baselines always enter
+               package, on LightGBM or another `base`, or any object with fit(X, y, treatment)
+               and predict(X), such as scikit-uplift's; random, constant, response and rule
+               baselines always enter
     outcome    what effects are about; None means the primary outcome. The outcomes that profit is
                made of are cross-fitted too
     n_folds    None means 5, and 2 from 500,000 units on
@@ -182,7 +183,9 @@ def _entrants(learners: Iterable[Entrant], *, seed: int) -> dict[str, Any]:
     return found | {name: make(seed) for name, make in BASELINES.items()}
 
 
-def _adopted(model: Any) -> EffectModel | ForeignModel:
+def _adopted(model: Any) -> EffectModel | ForeignModel | OnBase:
+    if isinstance(model, Based) and model.base is not None:
+        return OnBase(clone(model))
     return clone(model) if isinstance(model, EffectModel) else ForeignModel(model)
 
 
