@@ -108,7 +108,7 @@ PLANS = {
     "redrawn, looks": {"waves": REDRAWN_3, "analysis": "looks_days: [14, 28, 40]", "guard": GONE},
     "redrawn, looks at any time": {
         "waves": REDRAWN,
-        "analysis": "looks_days: [14, 28, 40], monitoring: always_valid",
+        "analysis": "looks_days: [28], monitoring: always_valid",
     },
     "sticky first, then redrawn": {"waves": MIXED, "more": STRATA, "second": VISIT},
     "in autumn": {  # clocks go back between the waves
@@ -116,7 +116,7 @@ PLANS = {
         "waves": "{name: a, starts_at: 2008-10-02T08:00:00}, "
         "{name: b, starts_at: 2008-10-30T08:00:00, draw: redrawn}, "
         "{name: c, starts_at: 2008-11-20T08:00:00, draw: redrawn}",
-        "analysis": "looks_days: [14, 28, 40]",
+        "analysis": "looks_days: [28]",
     },
 }
 
@@ -420,17 +420,31 @@ def test_effects_planted_in_waves_are_found_as_often_as_their_error_says(history
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["sticky", "redrawn", "redrawn households", "redrawn, looks", "sticky, in strata"]
+    ("name", "arms"),
+    [
+        ("sticky", HALVES),
+        ("redrawn", HALVES),
+        ("redrawn households", HALVES),
+        ("redrawn, looks", HALVES),
+        ("sticky, in strata", HALVES),
+        ("redrawn, looks", ONE),
+    ],
 )
-def test_false_alarms_of_two_and_three_waves_are_inside_the_band(name):
+def test_false_alarms_of_two_and_three_waves_are_inside_the_band(name, arms):
+    """Both sides together for all; each side for even arms.
+
+    Waves drawn anew are read by customer, which knows no skewness: with a small control of skewed
+    spend "better" is said more often than half of the error, which a rehearsal finds.
+    """
     table = complete(history_of(1_200, seed=21))
-    plan = plan_of(**PLANS[name] | {"arms": HALVES})
+    plan = plan_of(**PLANS[name] | {"arms": arms})
     if len(plan.schedule.windows) == 2:
         table = complete(table[table["wave"] != "c"])
     found = simulate_plan(plan, table, n_replays=4_000, n_jobs=1)
-    assert found.placebo.tests[0].alone.n_replays == 4_000
+    assert found.placebo.tests[0].alone.n_replays >= 4_000
     assert 0.04 <= found.placebo.tests[0].alone.value <= 0.06
-    assert all(check.passed for check in found.checks if check.code == "PLACEBO")
+    if arms == HALVES:
+        assert all(check.passed for check in found.checks if check.code == "PLACEBO")
 
 
 @pytest.mark.slow
