@@ -22,6 +22,7 @@ _MODULE_OF = {
     "design": "uplift.sizing.plan",
     "uplift_power": "uplift.sizing.targeting",
     "simulate_plan": "uplift.rehearsal.simulate",
+    "history_of_waves": "uplift.rehearsal.past_waves",
     "Registry": "uplift.registry.registry",
     "past_effects": "uplift.registry.past",
     "pool": "uplift.registry.pooling",
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from uplift.registry.pooling import learned as learned
     from uplift.registry.pooling import pool as pool
     from uplift.registry.registry import Registry as Registry
+    from uplift.rehearsal.past_waves import history_of_waves as history_of_waves
     from uplift.rehearsal.simulate import simulate_plan as simulate_plan
     from uplift.scoring import score as score
     from uplift.sizing.plan import design as design

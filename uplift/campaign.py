@@ -73,8 +73,10 @@ class Campaign(ReadCampaign):
 
     @cached_property
     def suite(self) -> Suite:
-        """The candidates that `train` left."""
-        return load_suite(self.path("train", need="train"))
+        """The candidates that `train` left; the registry vouches for their files."""
+        folder = self.path("train", need="train")
+        recorded = self.registry.artefacts(self.experiment.id, prefix="train")
+        return load_suite(folder, vouched=folder.resolve() in map(Path.resolve, recorded.values()))
 
     @cached_property
     def quality(self) -> Quality:
@@ -155,6 +157,7 @@ class Campaign(ReadCampaign):
         """Train the candidates on one shared cross-fit → suite/."""
         suite = train(self.trial, learners, seed=seed)
         save_suite(suite, self.path("train"))
+        self._record("train")
         self.__dict__.pop("suite", None)  # the next steps read what stands in the files
         return suite
 

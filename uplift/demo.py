@@ -32,6 +32,8 @@ from uplift.table import Column, Result, Table, format_value
 
 WHO = "demo"
 UNIVERSAL = "universal_control"
+FEWEST, MOST = 500, 5_000_000  # plasmode customers
+LARGEST_SEED = 2**32
 NEXT_MONTH = "2017-08-01"  # when the promoted model scores the customers as they are then
 
 Array = npt.NDArray[np.float64]
@@ -114,17 +116,34 @@ def run_demo(
     root         folder with `experiments/` and `mlruns/`
     data         "plasmode" or "hillstrom"
     n_customers  of the plasmode campaign
+
+    Errors, before anything is written: ARGUMENT_INVALID.
     """
-    if data not in ("plasmode", "hillstrom"):
-        raise DefinitionError(
-            f"--data must be plasmode or hillstrom, got {data!r}.", code="ARGUMENT_INVALID"
-        )
+    _require_right(data, n_customers, seed)
     demo = Demo(Path(root), data=data, n_customers=n_customers, seed=seed)
     with Steps([label for label, _ in demo.steps]) as steps:
         for _, work in demo.steps:
             with steps.step():
                 work()
     return demo.result
+
+
+def _require_right(data: str, n_customers: int, seed: int) -> None:
+    if data not in ("plasmode", "hillstrom"):
+        raise DefinitionError(
+            f"--data must be plasmode or hillstrom, got {data!r}.", code="ARGUMENT_INVALID"
+        )
+    if not FEWEST <= n_customers <= MOST:
+        raise DefinitionError(
+            f"--customers must be {FEWEST:,} to {MOST:,}, got {n_customers}. With fewer no arm can "
+            "be read, and more fill the memory of a laptop; 20000 is usual.",
+            code="ARGUMENT_INVALID",
+        )
+    if not 0 <= seed < LARGEST_SEED:
+        raise DefinitionError(
+            f"--seed must be 0 to {LARGEST_SEED - 1}, got {seed}. Any such number does.",
+            code="ARGUMENT_INVALID",
+        )
 
 
 @dataclass

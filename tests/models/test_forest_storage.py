@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.models.stored import rewrite
 from uplift.errors import DataError
 from uplift.models.forest import CausalForest
 from uplift.models.forest_bins import Bins
@@ -98,9 +99,10 @@ def test_no_changed_file_is_accepted(model, folder):
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(folder, change):
-    document = json.loads((folder / MODEL_FILE).read_text())
-    document["constants"] |= change
-    (folder / MODEL_FILE).write_text(json.dumps(document))
+    rewrite(
+        folder / MODEL_FILE,
+        lambda document: document | {"constants": document["constants"] | change},
+    )
     with pytest.raises(DataError):
         load_model(folder)
 

@@ -1,6 +1,5 @@
 """What is written is read back bit for bit, and what was changed is refused."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklift.models import TwoModels
 
+from tests.models.stored import rewrite
 from uplift.datasets import simulate
 from uplift.errors import DataError, StateError
 from uplift.models.baselines import ConstantEffect
@@ -138,8 +138,7 @@ def test_a_document_of_another_shape_is_refused(suite, tmp_path, fields, code):
     (tmp_path / "outside.txt").write_text("tree")
     folder = tmp_path / "model"
     save_model(suite.candidates["x"].model, folder)
-    document = json.loads((folder / MODEL_FILE).read_text())
-    (folder / MODEL_FILE).write_text(json.dumps(document | fields))
+    rewrite(folder / MODEL_FILE, lambda document: document | fields)
     with pytest.raises(DataError) as caught:
         load_model(folder)
     assert caught.value.code == code
@@ -206,9 +205,12 @@ def test_a_suite_folder_cannot_point_outside(suite, tmp_path, place):
     save_model(suite.candidates["s"].model, tmp_path / "elsewhere")
     save_model(suite.candidates["s"].model, tmp_path)
     save_suite(suite, tmp_path / "suite")
-    document = json.loads((tmp_path / "suite" / SUITE_FILE).read_text())
-    document["candidates"][0]["folder"] = place
-    (tmp_path / "suite" / SUITE_FILE).write_text(json.dumps(document))
+
+    def elsewhere(document):
+        document["candidates"][0]["folder"] = place
+        return document
+
+    rewrite(tmp_path / "suite" / SUITE_FILE, elsewhere)
     with pytest.raises(DataError) as caught:
         load_suite(tmp_path / "suite")
     assert caught.value.code == "FILE_MISSING"

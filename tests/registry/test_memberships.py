@@ -13,7 +13,7 @@ import pytest
 from uplift.checks import blocked_by
 from uplift.errors import UpliftError
 from uplift.experiment import Experiment, load_experiment
-from uplift.registry.members import stage_members
+from uplift.registry.members import stage_members, units_in
 from uplift.registry.memberships import (
     NewCohort,
     control_units,
@@ -147,6 +147,16 @@ def test_what_would_break_the_rules_is_refused_whole(control, number, units, rel
     pd.testing.assert_frame_equal(memberships(control, ID), before)
     assert control.history(ID).rows == trail
     assert not blocked_by(control.verify())
+
+
+@pytest.mark.parametrize("words", [{"who": "a\udc80"}, {"why": "x\0"}])
+def test_a_name_the_trail_cannot_hold_is_refused_before_members_are_staged(control, words):
+    new = cohort(control, 3, "u8", "u9")
+    with pytest.raises(UpliftError) as caught:
+        rotate(control, ID, [new], release=1, at=START + QUARTER, **words)
+    assert caught.value.code == "VALUE_RANGE"
+    with control._database.read() as connection:
+        assert units_in(connection, new.batch_in(ID)) == []
 
 
 def test_a_former_member_may_come_back_after_wash_out_and_both_times_are_kept(control):

@@ -53,10 +53,12 @@ def test_a_registry_is_backed_up_and_restored_by_command(run, sealed, place, tmp
     file, other = tmp_path / "monday.db", tmp_path / "other"
     where = ("--root", sealed.root, "--database", place.location)
     code, out, _ = run("backup", file, *where)
-    assert (code, f"wrote {file}" in out) == (0, True)
+    assert (code, f"wrote {file}" in out, out.splitlines()[0]) == (0, True, "Backup")
     code, out, _ = run("restore", file, "--root", other, "--json")
     assert (code, json.loads(out)["n_changes"]) == (0, 2)
     assert Registry(other / "experiments").state(ID) == "sealed"
+    code, out, _ = run("restore", file, "--root", tmp_path / "again")
+    assert (code, out.splitlines()[0]) == (0, "Registry restored from")
     code, _, err = run("restore", file, "--root", other)
     assert (code, err.split(":")[0]) == (2, "REGISTRY_NOT_EMPTY")
     assert run("backup", file, *where)[0] == 2

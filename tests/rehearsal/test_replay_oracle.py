@@ -4,23 +4,22 @@ The oracle gets the tables that a user gives: the customers, their outcomes at t
 and the looks taken before. Every field of every effect row, the money and the decision must agree.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.rehearsal.oracle import unlike
 from uplift.analysis.analyse import analyse
 from uplift.analysis.columns import NO_COVARIATES
-from uplift.analysis.effects import GUARDRAIL, effect_rows
-from uplift.analysis.money import money_of
+from uplift.analysis.effects import GUARDRAIL
 from uplift.assignment.assign import assign
 from uplift.experiment import experiment_from
 from uplift.looks import look_days
 from uplift.rehearsal.planting import Effect, plant
-from uplift.rehearsal.proofs import rule_at
-from uplift.rehearsal.replay import looks_taken, replay
+from uplift.rehearsal.replay import replay
 from uplift.rehearsal.script import arms_of, replayed, script_of
 from uplift.rehearsal.stage import stage_of
 from uplift.strict_yaml import parse_yaml
@@ -178,42 +177,6 @@ def reports(plan, table: pd.DataFrame, script, number: int, effect: Effect | Non
         yield report
 
 
-def differences(mine, oracle, where: str = "") -> list[str]:
-    """What differs between two results, by the path of the field; numbers to 9 digits."""
-    if isinstance(mine, dict):
-        return [d for k in mine for d in differences(mine[k], oracle[k], f"{where}.{k}")]
-    if isinstance(mine, tuple | list):
-        pairs = enumerate(zip(mine, oracle, strict=True))
-        return [d for i, (a, b) in pairs for d in differences(a, b, f"{where}[{i}]")]
-    if isinstance(mine, float):
-        same = mine == pytest.approx(oracle, rel=1e-9, abs=1e-12, nan_ok=True)
-    else:
-        same = mine == oracle
-    return [] if same else [f"{where}: {mine} but {oracle}"]
-
-
-def unlike(plan, script, number: int, found, effect: Effect | None = None) -> list[str]:
-    """Differences of a replay from the reports, look by look, p-values included."""
-    everything = []
-    before: dict[tuple[str, bool], float] = {}
-    for day, taken, report in zip(
-        look_days(plan), looks_taken(script, number, effect), found, strict=True
-    ):
-        exact = replace(rule_at(plan, day), before=before)  # p-values searched for
-        readings = replace(taken.readings, rule=exact)
-        rows, money = effect_rows(plan, readings), money_of(plan, readings)
-        quick = [(row.metric, row.treatment, row.verdict, row.ci) for row in taken.rows]
-        slow = [(row.metric, row.treatment, row.verdict, row.ci) for row in report.effects]
-        everything += differences([asdict(r) for r in rows], [asdict(r) for r in report.effects])
-        everything += differences(asdict(money), asdict(report.money), "money")
-        everything += differences(quick, slow, "quick")
-        if report.look is not None:
-            for test, one in report.look.tests.items():
-                key = (test, one.effect > 0)
-                before[key] = min(one.p_value, before.get(key, 1.0))
-    return everything
-
-
 @pytest.mark.parametrize("name", PLANS)
 def test_every_row_of_a_replay_is_that_of_assigning_and_analysing(name, tables):
     plan, table = plan_of(**PLANS[name]), table_for(name, tables)
@@ -244,17 +207,6 @@ def test_units_that_are_drawn_get_the_arm_that_assigning_gives(tables):
         assert dict(zip(script.stage.outcomes["unit"], names, strict=True)) == dict(
             zip(assigned["unit"], assigned["arm"], strict=True)
         )
-
-
-def test_several_waves_are_said_to_be_read_as_one(tables):
-    once, again = ("{name: a, starts_at: 2008-03-20T08:00:00}", "{name: b, starts_at: 2008-05-20}")
-    more = f"response_days: 28, waves: [{once}, {again}]"
-    text = TEXT.replace("response_days: 28", more.replace("{", "{{").replace("}", "}}"))
-    codes = [
-        {check.code for check in stage_of(plan_of(text=given), tables["usual"]).checks}
-        for given in (TEXT, text)
-    ]
-    assert codes[1] - codes[0] == {"REHEARSAL_ONE_WAVE"}
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from uplift.checks import Check
-from uplift.errors import PromotionRefused, StateError, UpliftError
+from uplift.errors import DataError, PromotionRefused, StateError, UpliftError
 from uplift.promotion import MOVE_TAG, WRITTEN, promote, rollback
 from uplift.registry.registry import Registry
-from uplift.tracking.store import alias_of, drop_alias, resolve
+from uplift.tracking.store import Tracking, alias_of, drop_alias, resolve
 
 BETTER = Check("gain", passed=True, value=0.3, bound=0.0)
 BEST = Check("gain", passed=True, value=0.5, bound=0.0)
@@ -220,6 +220,17 @@ def test_there_is_nothing_to_roll_back_without_a_champion(log, store):
         with pytest.raises(StateError, match="Promote a model first") as refusal:
             rollback(name, tracking=store)
         assert refusal.value.code == "NO_CHAMPION"
+
+
+def test_a_rollback_where_nothing_was_ever_logged_leaves_no_store_behind(tmp_path):
+    nowhere = Tracking(tmp_path)
+    with pytest.raises(StateError, match="Promote a model first") as refusal:
+        rollback("never_heard_of", tracking=nowhere)
+    assert refusal.value.code == "NO_CHAMPION"
+    with pytest.raises(DataError, match="no store of models") as unknown:
+        resolve("models:/never_heard_of@champion", nowhere)
+    assert unknown.value.code == "MODEL_UNKNOWN"
+    assert not list(tmp_path.iterdir())
 
 
 def test_rollback_to_damaged_files_is_refused(log, store):

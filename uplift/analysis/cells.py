@@ -134,8 +134,16 @@ def crossed_moments(
         for arm in experiment.arm_names
     ]
     wide = pd.concat(totals, axis=1).fillna(0.0)
+    pairs = crossed_pairs(experiment, readings)
+    return aggregate(
+        wide, by=(), columns=[str(name) for name in wide.columns], covariances=pairs
+    ).cell()
+
+
+def crossed_pairs(experiment: Experiment, readings: Sequence[str]) -> list[tuple[str, str]]:
+    """The covariances of customers' totals that `crossed` needs, of all arms."""
     bases = bases_of(experiment)
-    pairs = [
+    return [
         pair
         for reading in readings
         for pair in covariances_of_arms(
@@ -145,9 +153,6 @@ def crossed_moments(
             ]
         )
     ]
-    return aggregate(
-        wide, by=(), columns=[str(name) for name in wide.columns], covariances=pairs
-    ).cell()
 
 
 def in_arm(reading: str, arm: str) -> str:

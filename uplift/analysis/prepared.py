@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from uplift.analysis.cells import STRATUM, refuse_strata_across
+from uplift.analysis.cells import STRATUM, crossed_pairs, in_arm, refuse_strata_across
 from uplift.analysis.columns import (
     GROSS,
     N_UNITS,
@@ -25,6 +25,7 @@ from uplift.analysis.columns import (
 )
 from uplift.analysis.read import known_before
 from uplift.analysis.readings import Readings
+from uplift.analysis.waves import is_redrawn
 from uplift.checks import Check
 from uplift.errors import DataError
 from uplift.experiment import Experiment
@@ -48,6 +49,8 @@ class Prepared:
     before     by name, (n_units,): numbers known before the send, of which arms must be alike
     groups     by name: the code of the stratum, or of a segment, of each unit; and the values
     cluster    (n_units,) code of the cluster that was drawn; None where units are read
+    customer   (n_units,) code of whom a row is of, where waves are drawn anew and a customer (or a
+               cluster) has a row in each; else None
     checks     covariates that cannot be used
     """
 
@@ -58,6 +61,7 @@ class Prepared:
     groups: Mapping[str, tuple[IntArray, tuple[str, ...]]] = field(repr=False)
     cluster: IntArray | None = field(repr=False)
     checks: tuple[Check, ...]
+    customer: IntArray | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -67,12 +71,14 @@ class Prepared:
         customers: Any = None,
         *,
         cluster: IntArray | None = None,
+        customer: IntArray | None = None,
         groups: Mapping[str, pd.Series] | None = None,
     ) -> "Prepared":
         """Line up outcomes (`unit` and the outcome columns) and what was known before.
 
-        cluster  code of each unit's cluster; not used where units are read
-        groups   stratum and segments of the units, as `groups_of` gives them
+        cluster   code of each unit's cluster; not used where units are read
+        customer  code of whom each row is of; not used where no wave is drawn anew
+        groups    stratum and segments of the units, as `groups_of` gives them
 
         Errors: STRATA_ACROSS_CLUSTERS.
         """
@@ -88,6 +94,7 @@ class Prepared:
             {name: _coded(values) for name, values in (groups or {}).items()},
             None if experiment.cluster is None else cluster,
             tuple(checks),
+            customer if is_redrawn(experiment) else None,
         )
 
     def read(self, arm: IntArray, outcomes: pd.DataFrame | None = None) -> Readings:
@@ -108,6 +115,7 @@ class Prepared:
         counts = dict(zip(names, np.bincount(arm, minlength=len(names)).tolist(), strict=True))
         by_group = {name: self._by_group(columns, arm, pairs, name) for name in self.groups}
         strata = by_group.pop(STRATUM, {})
+        by_unit = self.cluster is None and self.customer is None
         return Readings(
             moments=dict(zip(names, cells, strict=True)),
             covariates=self.adjusting.by_reading,
@@ -123,7 +131,8 @@ class Prepared:
             strata=strata,
             segments=by_group,
             known_before=tuple(self.before),
-            thirds={} if self.cluster is not None else self._thirds(readings, arm),
+            customers=self._customers(readings, arm),
+            thirds=self._thirds(readings, arm) if by_unit else {},
             quantiles=self._quantiles(readings, arm),
         )
 
@@ -138,6 +147,22 @@ class Prepared:
             columns, code = _totals(columns, arm, self.cluster)
         drawn = np.bincount(code, minlength=n_arms).tolist()
         return moments_of(columns, code, n_arms, pairs), drawn
+
+    def _customers(self, readings: Mapping[str, Array], arm: IntArray) -> Moments | None:
+        """Moments of what is drawn in every wave anew; None where nothing is."""
+        if self.customer is None:
+            return None
+        n_customers = int(self.customer.max()) + 1
+        columns = {**readings, N_UNITS: np.ones(len(arm))}
+        wide = {
+            in_arm(name, of_arm): np.bincount(
+                self.customer, weights=values * (arm == i), minlength=n_customers
+            ).astype(np.float64)
+            for i, of_arm in enumerate(self.experiment.arm_names)
+            for name, values in columns.items()
+        }
+        pairs = crossed_pairs(self.experiment, list(readings))
+        return moments_of(wide, np.zeros(n_customers, dtype=np.int64), 1, pairs)[0]
 
     def _thirds(self, readings: Mapping[str, Array], arm: IntArray) -> dict[str, dict[str, float]]:
         """Third central moments per arm of means that a few large values may make."""

@@ -28,7 +28,7 @@ from uplift.analysis.columns import (
 )
 from uplift.analysis.looks import LookRule
 from uplift.analysis.readings import Readings
-from uplift.analysis.waves import CUSTOMER, is_redrawn
+from uplift.analysis.waves import CUSTOMER, DRAWN, is_redrawn
 from uplift.experiment import Experiment
 from uplift.frames import UNIT, frame_digest
 from uplift.inference.influence import Extremes
@@ -151,7 +151,7 @@ class _Source:
         """Moments of what is drawn in every wave anew; None where nothing is."""
         if not is_redrawn(experiment):
             return None
-        drawn = self.joined["cluster" if experiment.cluster is not None else CUSTOMER]
+        drawn = self.joined[DRAWN if experiment.cluster is not None else CUSTOMER]
         frame = pd.DataFrame({ARM: self.joined[ARM], **self.readings})
         return crossed_moments(experiment, frame, drawn, list(self.readings))
 

@@ -14,7 +14,7 @@ from uplift.experiment import Experiment
 from uplift.frames import UNIT, read_frame
 from uplift.outcome_rows import ASSIGNED, OCCURRED
 
-WAVE, CUSTOMER = "wave", "customer"
+WAVE, CUSTOMER, CLUSTER, DRAWN = "wave", "customer", "cluster", "drawn cluster"
 
 
 def is_redrawn(experiment: Experiment) -> bool:
@@ -25,13 +25,19 @@ def is_redrawn(experiment: Experiment) -> bool:
 def by_wave(experiment: Experiment, assigned: Any) -> pd.DataFrame:
     """An assignment with one row per customer and wave, the id naming both.
 
+    A cluster's id names the wave too; its own id stands in `DRAWN`.
+
     assigned  with the column `wave`, or `assigned_at` at the start of one
     """
     table = read_frame(assigned, what="assignment", require=["arm"])
     if WAVE not in table.columns:
         table = table.assign(**{WAVE: _wave_of(experiment, table)})
-    _require_waves(experiment, table[WAVE], what="assignment")
-    return _keyed(table)
+    require_waves(experiment, table[WAVE], what="assignment")
+    keyed = _keyed(table)
+    if experiment.cluster is None or CLUSTER not in keyed.columns:
+        return keyed
+    cluster = keyed[CLUSTER].astype("str")
+    return keyed.assign(**{DRAWN: cluster, CLUSTER: cluster + "/" + keyed[WAVE]})
 
 
 def outcomes_of_waves(experiment: Experiment, outcomes: Any) -> pd.DataFrame:
@@ -45,7 +51,7 @@ def outcomes_of_waves(experiment: Experiment, outcomes: Any) -> pd.DataFrame:
             code="COLUMN_MISSING",
             column=WAVE,
         )
-    _require_waves(experiment, table[WAVE], what="outcomes")
+    require_waves(experiment, table[WAVE], what="outcomes")
     return _keyed(table)
 
 
@@ -61,7 +67,7 @@ def contacts_of_waves(experiment: Experiment, contacts: pd.DataFrame) -> pd.Data
             code="COLUMN_MISSING",
             column=WAVE,
         )
-    _require_waves(experiment, contacts[WAVE], what="contacts")
+    require_waves(experiment, contacts[WAVE], what="contacts")
     return _keyed(contacts)
 
 
@@ -105,7 +111,8 @@ def _wave_of(experiment: Experiment, table: pd.DataFrame) -> pd.Series:
     return pd.Series([names.get(moment) for moment in when], index=table.index, dtype="str")
 
 
-def _require_waves(experiment: Experiment, waves: pd.Series, *, what: str) -> None:
+def require_waves(experiment: Experiment, waves: pd.Series, *, what: str) -> None:
+    """Refuse names that no wave of the schedule has. Errors: WAVE_UNKNOWN."""
     known = {window.wave for window in experiment.schedule.windows}
     wrong = np.flatnonzero(~waves.isin(known))
     if len(wrong):

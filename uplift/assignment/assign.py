@@ -165,9 +165,7 @@ def _with_arms(
     row = rows_by_id(cluster, among=known["cluster"])
     new = row < 0
     ids, facts, member = to_draw(experiment, table[new], cluster[new])
-    salt = draw_salt(experiment, wave=window.wave)
-    if len(known) and experiment.assignment.method != "hash":
-        salt = f"{salt}:after:{len(known)}"  # other lots for the rest of other sizes
+    salt = list_salt(experiment, wave=window.wave, n_known=len(known))
     drawn = draw_list(experiment, ids, facts, salt=salt)
     columns: dict[str, Any] = {
         "arm": texts(experiment.arm_names, drawn.arm),
@@ -220,6 +218,14 @@ def to_draw(
         totals[name] = np.bincount(member, weights=values, minlength=len(ids))
     totals[SIZE] = np.bincount(member, minlength=len(ids))
     return pd.Series(ids, dtype="str"), Facts(strata.take(first), totals), member.astype(np.int64)
+
+
+def list_salt(experiment: Experiment, *, wave: str, n_known: int) -> str:
+    """The salt of a wave's draw, when so many units or clusters keep an arm they have."""
+    salt = draw_salt(experiment, wave=wave)
+    if n_known and experiment.assignment.method != "hash":
+        return f"{salt}:after:{n_known}"  # other lots for the rest of other sizes
+    return salt
 
 
 def _merged(new_values: Any, kept_values: Any, new: npt.NDArray[np.bool_]) -> Any:

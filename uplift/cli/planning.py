@@ -45,7 +45,11 @@ def show_design(
 def simulate(
     name: Name,
     history: Annotated[
-        Path, typer.Option(help="Customers with outcomes of a window without the campaign.")
+        Path,
+        typer.Option(
+            help="Customers with outcomes of a window without the campaign; of several waves a row "
+            "per customer and wave."
+        ),
     ],
     replays: Annotated[int, typer.Option(help="How often the plan is drawn and read.")] = 1000,
     effect: Annotated[

@@ -3,6 +3,10 @@
 A model is a folder: `model.json` (kind, features with their levels, constants, digests) and one
 file per forest: LightGBM's text, or the arrays of a causal forest's trees. Digests are compared
 before anything is parsed. Predictions after a reload are the same bit for bit.
+
+Digests that are kept elsewhere (a registry) vouch for a folder. Those in the folder itself only say
+that nothing was changed by accident, so such a folder is doubted: its forests are held to their
+bounds and tried in a child process, and the model must score two customers.
 """
 
 from collections.abc import Mapping
@@ -20,21 +24,30 @@ from uplift.files import require_digest, write_bytes, write_text
 from uplift.frames import read_parquet, write_parquet
 from uplift.models.boosting import Forest
 from uplift.models.encoding import Encoder
+from uplift.models.feature_rows import FeatureRows
 from uplift.models.forest_bins import Bins
 from uplift.models.forest_trees import HonestTrees
 from uplift.models.kinds import kind_of, of_kind
 from uplift.models.learners import EffectModel
-from uplift.strict_json import parse_json
+from uplift.models.sealed_json import read_sealed, write_sealed
+from uplift.models.tree_trial import try_forests
 from uplift.suite import Candidate, Suite
-from uplift.table import canonical_json
 
 Array = npt.NDArray[np.float64]
 
-FORMAT = 2  # since 2: forests read codes, and the edges of the codes are in the description
-MAX_BYTES = 100_000_000  # of a model's or a suite's description
+FORMAT = 3  # since 3: descriptions carry their own digest
+MOST_ARMS = 1_000
 MODEL_FILE = "model.json"
 SUITE_FILE = "suite.json"
 UNITS_FILE = "units.parquet"
+MISFITS = (  # what parts that do not fit together may raise
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -68,38 +81,37 @@ def save_model(model: EffectModel, folder: str | Path) -> dict[str, str]:
         "constants": constants,
         "forests": digests,
     }
-    text = canonical_json(document)
-    return {MODEL_FILE: write_text(text, target / MODEL_FILE), **digests}
+    return {MODEL_FILE: write_sealed(document, target / MODEL_FILE), **digests}
 
 
-def load_model(folder: str | Path, digests: Mapping[str, str] | None = None) -> EffectModel:
+def load_model(
+    folder: str | Path, digests: Mapping[str, str] | None = None, *, vouched: bool | None = None
+) -> EffectModel:
     """Read a model that `save_model` wrote.
 
     digests  SHA-256 by file name, from where the model was registered; every file must match.
-             Without them the forests must still match what `model.json` says of them.
-    FILE_MISSING, FILE_CHECKSUM or MODEL_FORMAT when the folder is not what was written.
+             Without them the files must still match what `model.json` says of them and of itself.
+    vouched  whether the digests were kept elsewhere than the folder; None means that they were,
+             if they are given. A folder that nobody vouches for is doubted (see the module).
+
+    FILE_MISSING, FILE_CHECKSUM, JSON_INVALID or MODEL_FORMAT when the folder is not what was
+    written.
     """
     source = Path(folder)
-    if digests is not None:
-        for name, expected in digests.items():
-            require_digest(_inside(source, name), expected)
-    document = _read_json(source / MODEL_FILE)
+    for name, expected in (digests or {}).items():
+        require_digest(_inside(source, name), expected)
+    doubted = not (digests is not None and MODEL_FILE in digests if vouched is None else vouched)
+    document = read_sealed(_inside(source, MODEL_FILE), form=FORMAT)
     try:
-        model: EffectModel = of_kind(document["kind"])(**document["parameters"])
-        model.encoder_ = Encoder.from_dict(document["features"])
-        model.n_arms_ = int(document["n_arms"])
-        model.coding_ = Bins.from_dict(document["coding"])
-        _require_same_features(model)
-        forests = _read_forests(source, document["forests"], model.coding_)
-        model.restore(document["constants"], forests)
-    except (KeyError, TypeError, ValueError) as error:
+        model = _model_from(document, source, doubted=doubted)
+        if doubted:
+            _require_scores(model)
+    except (DefinitionError, *MISFITS) as error:
         raise DataError(
             f"{source.name}/{MODEL_FILE} is not a model of this package ({error}). "
             "Restore it, or train again.",
             code="MODEL_FORMAT",
         ) from error
-    model.n_features_in_ = len(model.encoder_.columns)
-    model.feature_names_in_ = np.array(model.encoder_.columns, dtype=object)
     return model
 
 
@@ -131,26 +143,59 @@ def save_suite(suite: Suite, folder: str | Path) -> dict[str, str]:
         "candidates": described,
         "files": digests,
     }
-    return {**digests, SUITE_FILE: write_text(canonical_json(document), target / SUITE_FILE)}
+    return {**digests, SUITE_FILE: write_sealed(document, target / SUITE_FILE)}
 
 
-def load_suite(folder: str | Path, digests: Mapping[str, str] | None = None) -> Suite:
-    """Read a suite that `save_suite` wrote; every file must have the digest it was written with."""
+def load_suite(
+    folder: str | Path, digests: Mapping[str, str] | None = None, *, vouched: bool | None = None
+) -> Suite:
+    """Read a suite that `save_suite` wrote; every file must have the digest it was written with.
+
+    digests, vouched, refusals  as in `load_model`; the digest of `suite.json` stands for all files
+    """
     source = Path(folder)
     if digests is not None and SUITE_FILE in digests:
         require_digest(_inside(source, SUITE_FILE), digests[SUITE_FILE])
-    document = _read_json(source / SUITE_FILE)
+        vouched = True if vouched is None else vouched
+    document = read_sealed(_inside(source, SUITE_FILE), form=FORMAT)
     try:
         files = dict(document["files"])
         require_digest(_inside(source, UNITS_FILE), files[UNITS_FILE])
         units = read_parquet(source / UNITS_FILE, what="suite")
-        return _suite_from(document, units, source)
-    except (KeyError, TypeError, ValueError) as error:
+        return _suite_from(document, units, source, vouched=bool(vouched))
+    except MISFITS as error:
         raise DataError(
             f"{source.name}/{SUITE_FILE} is not a suite of this package ({error}). "
             "Restore it, or train again.",
             code="MODEL_FORMAT",
         ) from error
+
+
+def _model_from(document: Mapping[str, Any], source: Path, *, doubted: bool) -> EffectModel:
+    """The model of a description; raises one of MISFITS when it is none."""
+    model: EffectModel = of_kind(document["kind"])(**document["parameters"])
+    model.encoder_ = Encoder.from_dict(document["features"])
+    model.n_arms_ = int(document["n_arms"])
+    if not 2 <= model.n_arms_ <= MOST_ARMS:
+        raise ValueError(f"{model.n_arms_} arms")
+    model.coding_ = Bins.from_dict(document["coding"])
+    _require_same_features(model)
+    model.n_features_in_ = len(model.encoder_.columns)
+    model.feature_names_in_ = np.array(model.encoder_.columns, dtype=object)
+    files = _read_files(source, document["forests"])
+    if doubted:
+        texts = [content.decode("ascii") for name, content in files.items() if _is_text(name)]
+        try_forests(texts, model.coding_, n_arms=model.n_arms_)
+    model.restore(document["constants"], _forests_from(files, model.coding_))
+    return model
+
+
+def _require_scores(model: EffectModel) -> None:
+    """ValueError unless a model gives customers finite effects, one per treatment."""
+    customers = np.stack([np.full(len(model.encoder_.features), x) for x in (np.nan, 0.0)])
+    effects = model.effects(FeatureRows.of(customers))
+    if effects.shape != (2, model.n_arms_ - 1) or not np.isfinite(effects).all():
+        raise ValueError("no finite effect per treatment")
 
 
 def _require_same_features(model: EffectModel) -> None:
@@ -169,35 +214,28 @@ def _write_forest(forest: Forest | HonestTrees, place: Path) -> tuple[str, str]:
     return path.name, write_text(forest.text(), path)
 
 
-def _read_forests(
-    source: Path, recorded: Mapping[str, str], bins: Bins
-) -> dict[str, Forest | HonestTrees]:
-    """Forests by name, each read only after its digest matched."""
-    forests: dict[str, Forest | HonestTrees] = {}
+def _read_files(source: Path, recorded: Mapping[str, str]) -> dict[str, bytes]:
+    """Contents of the forests' files by name, each with the digest recorded of it."""
+    contents = {}
     for name, digest in recorded.items():
         path = _inside(source, name)
         require_digest(path, digest)
-        if path.suffix == ".bin":
-            forests[path.stem] = HonestTrees.from_bytes(path.read_bytes())
-        else:
-            forests[path.stem] = Forest.from_text(path.read_text(encoding="utf-8"), bins)
-    return forests
+        contents[name] = path.read_bytes()
+    return contents
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    _inside(path.parent, path.name)
-    try:
-        document = parse_json(path.read_bytes(), name=path.name, max_bytes=MAX_BYTES).content
-    except DefinitionError as error:
-        raise DataError(f"{error} Restore the file, or train again.", code=error.code) from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
-        raise DataError(
-            f"{path.name} must have format {FORMAT}, found {found!r}. Train again, or read it with "
-            "the version that wrote it.",
-            code="MODEL_FORMAT",
-        )
-    return document
+def _is_text(name: str) -> bool:
+    return not name.endswith(".bin")
+
+
+def _forests_from(files: Mapping[str, bytes], bins: Bins) -> dict[str, Forest | HonestTrees]:
+    """Forests by name, from the contents of their files."""
+    return {
+        Path(name).stem: Forest.from_text(content.decode("ascii"), bins)
+        if _is_text(name)
+        else HonestTrees.from_bytes(content)
+        for name, content in files.items()
+    }
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -241,11 +279,17 @@ def _array(units: pd.DataFrame, name: str, *, width: int) -> Array:
     return units[[f"{name}_{k}" for k in range(width)]].to_numpy(np.float64)
 
 
-def _suite_from(document: Mapping[str, Any], units: pd.DataFrame, source: Path) -> Suite:
+def _suite_from(
+    document: Mapping[str, Any], units: pd.DataFrame, source: Path, *, vouched: bool
+) -> Suite:
     arms, outcomes = tuple(document["arms"]), list(document["outcomes"])
     n_arms = len(arms)
     candidates = [
-        _candidate_from(plain, _array(units, f"effects_{i}", width=n_arms - 1), document, source)
+        _candidate_from(
+            plain,
+            _array(units, f"effects_{i}", width=n_arms - 1),
+            _model_of(plain, document, source, vouched=vouched),
+        )
         for i, plain in enumerate(document["candidates"])
     ]
     return Suite(
@@ -267,15 +311,23 @@ def _suite_from(document: Mapping[str, Any], units: pd.DataFrame, source: Path) 
     )
 
 
-def _candidate_from(
-    plain: Mapping[str, Any], effects: Array, document: Mapping[str, Any], source: Path
-) -> Candidate:
-    model: Any = UnstoredModel(str(plain["name"]))
-    if plain["folder"] is not None:
-        place = _inside(source, str(plain["folder"])).name
-        prefix = f"{place}/"
-        written = {k: v for k, v in document["files"].items() if k.startswith(prefix)}
-        model = load_model(source / place, {k.removeprefix(prefix): v for k, v in written.items()})
+def _model_of(
+    plain: Mapping[str, Any], document: Mapping[str, Any], source: Path, *, vouched: bool
+) -> Any:
+    """The model of a candidate, whose files must be those that the suite lists."""
+    if plain["folder"] is None:
+        return UnstoredModel(str(plain["name"]))
+    place = _inside(source, str(plain["folder"])).name
+    prefix = f"{place}/"
+    written = {
+        name.removeprefix(prefix): digest
+        for name, digest in document["files"].items()
+        if name.startswith(prefix)
+    }
+    return load_model(source / place, written, vouched=vouched)
+
+
+def _candidate_from(plain: Mapping[str, Any], effects: Array, model: Any) -> Candidate:
     return Candidate(
         name=str(plain["name"]),
         kind=str(plain["kind"]),

@@ -40,8 +40,26 @@ class Backup(Result):
 
     def table(self) -> Table:
         """One row: what the copy holds."""
-        columns = (Column("file"), Column("changes", kind="count"), Column("head"))
-        return Table("Backup", columns, [(self.path, self.n_changes, self.head[:12])])
+        return _one_row("Backup", self.path, self.n_changes, self.head)
+
+
+@dataclass(frozen=True, repr=False)
+class Restored(Result):
+    """A registry filled from a backup, verified before it was committed.
+
+    path, sha256  of the backup
+    n_changes     rows of its audit trail
+    head          hash of the last of them
+    """
+
+    path: str
+    sha256: str
+    n_changes: int
+    head: str
+
+    def table(self) -> Table:
+        """One row: what the registry holds now."""
+        return _one_row("Registry restored from", self.path, self.n_changes, self.head)
 
 
 def backup(database: Database, path: Path) -> Backup:
@@ -72,7 +90,7 @@ def backup(database: Database, path: Path) -> Backup:
     return Backup(path.as_posix(), file_digest(path), n_changes, head)
 
 
-def restore(path: str | Path, location: str | Path) -> Backup:
+def restore(path: str | Path, location: str | Path) -> Restored:
     """Fill an empty registry from a backup, whole or not at all.
 
     location  a path, `sqlite:///path` or `postgresql://user@host/database`
@@ -94,7 +112,12 @@ def restore(path: str | Path, location: str | Path) -> Backup:
         _copy_rows(source, target)
         fail_point("restore:half")
         _require_whole(target, database.store.place)
-    return Backup(file.as_posix(), file_digest(file), n_changes, head)
+    return Restored(file.as_posix(), file_digest(file), n_changes, head)
+
+
+def _one_row(title: str, path: str, n_changes: int, head: str) -> Table:
+    columns = (Column("file"), Column("changes", kind="count"), Column("head"))
+    return Table(title, columns, [(path, n_changes, head[:12])])
 
 
 def _copy_pages(file: Path, to: Path) -> None:

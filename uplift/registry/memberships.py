@@ -28,7 +28,7 @@ from uplift.registry.refusals import repeated
 from uplift.registry.rows import Entry, artefacts_in, entry_of
 from uplift.registry.states import position
 from uplift.registry.tables import cohort_members, control_cohorts, experiments
-from uplift.registry.trail import AuditRow
+from uplift.registry.trail import AuditRow, require_signable
 
 if TYPE_CHECKING:
     from uplift.registry.registry import Registry
@@ -76,10 +76,11 @@ def rotate(
     The same rotation again, or beside another that did it first, changes nothing.
     Errors: EXPERIMENT_UNKNOWN, STATE_ORDER (a draft), ROTATION_MISSING, COHORT_FROZEN (begun with
     other members), COHORT_ORDER, TIME_ORDER, TIME_FUTURE, MEMBER_WASHING (held out, or let go less
-    than washout_days ago), ARTEFACT_MISSING, ARTEFACT_OUTSIDE.
+    than washout_days ago), ARTEFACT_MISSING, ARTEFACT_OUTSIDE, VALUE_RANGE.
     """
     experiment = rotating(registry, programme)
     files = tuple(artefact_of(registry.root, f"cohort_{c.number}", c.draw) for c in cohorts)
+    require_signable(who=who or "", why=why)
     with registry._database.read() as connection:
         _require_sealed(entry_of(connection, programme))
         known = _cohorts(connection, programme)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from uplift.checks import Check
 from uplift.errors import DataError
-from uplift.registry.bulk import complete_row
+from uplift.registry.bulk import complete_row, require_storable
 from uplift.registry.contents import insert_rows
 from uplift.registry.tables import FIRST_HASH, audit, audit_head
 from uplift.table import Column, Result, Table, canonical_json
@@ -82,6 +82,15 @@ class Change:
     why: str
     at: str
     payload: Mapping[str, Any]
+
+
+def require_signable(*, who: str, why: str) -> None:
+    """Refuse a name or a reason that the trail cannot hold, before work for it is written down.
+
+    Errors: VALUE_RANGE.
+    """
+    require_storable(audit, audit.c.who, who)
+    require_storable(audit, audit.c.why, why)
 
 
 def append(connection: Connection, change: Change) -> AuditRow:

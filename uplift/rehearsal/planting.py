@@ -89,13 +89,33 @@ def plant(
     outcomes: pd.DataFrame,
     treated: npt.NDArray[np.bool_],
     rng: np.random.Generator,
+    *,
+    wave: IntArray | None = None,
 ) -> Change:
-    """The change that the effect makes in one replay. Errors: EFFECT_INVALID."""
+    """The change that the effect makes in one replay. Errors: EFFECT_INVALID.
+
+    wave  (n_rows,)  of each row, where there are several: a buyer stands for one of the same wave
+    """
     rows = np.arange(len(outcomes))
     if effect.path == "baskets":
         columns = tuple(dict.fromkeys([experiment.primary.column, experiment.money.value]))
         return Change(rows, np.where(treated, 1 + effect.relative, 1.0), columns)
     buys = outcomes[experiment.primary.column].to_numpy() != 0
+    groups = np.zeros(len(rows), dtype=np.int64) if wave is None else wave
+    for number in np.unique(groups):
+        mine = np.flatnonzero(groups == number)
+        rows[mine] = mine[_moved(effect, buys[mine], treated[mine], rng)]
+    return Change(rows, np.ones(len(rows)), ())
+
+
+def _moved(
+    effect: Effect,
+    buys: npt.NDArray[np.bool_],
+    treated: npt.NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> IntArray:
+    """For each row the one whose outcomes it gets. (n_rows,)."""
+    rows = np.arange(len(buys))
     share = float(buys.mean())
     change = share * abs(effect.relative)
     moved_from, donors = (~buys, buys) if effect.relative > 0 else (buys, ~buys)
@@ -107,6 +127,5 @@ def plant(
             code="EFFECT_INVALID",
         )
     moved = np.flatnonzero(treated & moved_from & (rng.random(len(rows)) < change / room))
-    rows = rows.copy()
     rows[moved] = rng.choice(np.flatnonzero(donors), len(moved))
-    return Change(rows, np.ones(len(rows)), ())
+    return rows

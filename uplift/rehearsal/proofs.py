@@ -13,6 +13,7 @@ from uplift.analysis.looks import LookRule, look_rule
 from uplift.analysis.money import Money
 from uplift.experiment import Experiment
 from uplift.inference.planned_looks import shares_of_error
+from uplift.looks import last_day
 
 ROUNDING = 1e-9  # so that a p-value at an error stays below it whatever it is multiplied with
 
@@ -48,7 +49,7 @@ def rule_at(experiment: Experiment, day: int) -> LookRule:
     """The analysis' rule of a planned look, the looks before it being those of the plan."""
     schedule = experiment.schedule
     moment = schedule.launch_at + timedelta(days=day)
-    as_of = None if moment >= schedule.closes_at else moment
+    as_of = None if day == last_day(experiment) else moment  # clocks may change in between
     return look_rule(experiment, as_of=as_of, n_mature=0, planned_units=None, earlier=None)
 
 

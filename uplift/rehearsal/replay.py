@@ -78,13 +78,18 @@ def looks_taken(script: Script, number: int, effect: Effect | None = None) -> It
     experiment, change = script.read_as, None
     if effect is not None:
         rng = np.random.default_rng([script.seed, number])
-        final = script.readings[-1].outcomes
-        change = plant(effect, experiment, final, arm != 0, rng)
+        final = script.shown[-1].outcomes
+        change = plant(effect, experiment, final, arm != 0, rng, wave=script.stage.wave)
     before: dict[tuple[str, bool], float] = {}
-    for prepared, rule in zip(script.readings, script.rules, strict=True):
-        table = None if change is None else change.of(prepared.outcomes)
+    looks = zip(script.readings, script.shown, script.rules, strict=True)
+    for prepared, shown, rule in looks:
+        table = None if change is None else change.of(shown.outcomes)
+        arms = arm
+        if shown.rows is not None:
+            arms = arm[shown.rows]
+            table = None if table is None else table.take(shown.rows).reset_index(drop=True)
         held = rule if script.peek else replace(rule, before=before)
-        readings = replace(prepared.read(arm, table), rule=held)
+        readings = replace(prepared.read(arms, table), rule=held)
         rows, money = effect_rows(experiment, readings), money_of(experiment, readings)
         before = proven_before(before, rows, money)
         yield LookTaken(readings, rows, money)

@@ -9,12 +9,12 @@ import pandas as pd
 from uplift.analysis.cells import STRATUM, groups_of
 from uplift.analysis.looks import LookRule
 from uplift.analysis.prepared import Prepared
-from uplift.assignment.draws import draw_list, strata_of
-from uplift.assignment.hashing import draw_salt
 from uplift.experiment import Experiment
 from uplift.frames import UNIT
 from uplift.inference.planned_looks import PlannedLooks
 from uplift.looks import look_days, planned_looks
+from uplift.rehearsal.draws import drawn_arms, strata_drawn
+from uplift.rehearsal.looks_shown import Shown
 from uplift.rehearsal.proofs import quick, rule_at
 from uplift.rehearsal.stage import Stage
 from uplift.trial import features_of
@@ -28,6 +28,7 @@ class Script:
 
     experiment  whose draw is replayed
     readings    what is read, by look: the interim looks that history can show, and the last one
+    shown       by look: the outcomes of all rows, and which of them are read
     rules       of those looks, how each uses the error
     places      of those looks among the planned ones, from 0
     peek        every look uses the whole error, which no plan allows
@@ -36,6 +37,7 @@ class Script:
     experiment: Experiment
     stage: Stage = field(repr=False)
     readings: tuple[Prepared, ...] = field(repr=False)
+    shown: tuple[Shown, ...] = field(repr=False)
     rules: tuple[LookRule, ...] = field(repr=False)
     places: tuple[int, ...]
     peek: bool
@@ -69,27 +71,42 @@ def script_of(
     reader = read_as or experiment
     days = look_days(reader)
     tables = [*((day, stage.by_day[day]) for day in days[:-1] if day in stage.by_day)]
-    tables.append((days[-1], stage.outcomes))
+    tables.append((days[-1], Shown(stage.outcomes)))
     groups = _groups(experiment, reader, stage)
-    readings = tuple(
-        Prepared.of(reader, table, stage.customers, cluster=stage.member, groups=groups)
-        for _, table in tables
-    )
+    readings = tuple(_prepared(reader, stage, shown, groups) for _, shown in tables)
     plain = LookRule()
     rules = tuple(plain if peek else quick(reader, rule_at(reader, day)) for day, _ in tables)
     places = tuple(days.index(day) for day, _ in tables)
-    return Script(experiment, stage, readings, rules, places, peek, seed)
+    names = list(reader.outcome_columns)
+    shown = tuple(Shown(one.outcomes[names].astype(np.float64), one.rows) for _, one in tables)
+    return Script(experiment, stage, readings, shown, rules, places, peek, seed)
+
+
+def _prepared(
+    reader: Experiment, stage: Stage, shown: Shown, groups: dict[str, pd.Series]
+) -> Prepared:
+    """What is read at one look, of the rows that it reads."""
+    rows = shown.rows
+    table, cluster, customer = shown.outcomes, stage.cluster, stage.customer
+    if rows is not None:
+        table = table.take(rows).reset_index(drop=True)
+        groups = {name: of.take(rows).reset_index(drop=True) for name, of in groups.items()}
+        cluster, customer = (
+            np.unique(code[rows], return_inverse=True)[1] for code in (cluster, customer)
+        )
+    return Prepared.of(
+        reader, table, stage.customers, cluster=cluster, customer=customer, groups=groups
+    )
 
 
 def _groups(experiment: Experiment, reader: Experiment, stage: Stage) -> dict[str, pd.Series]:
     """The stratum of each unit, and its segments where history has them."""
-    features = features_of(stage.history[UNIT], stage.history)
+    features = features_of(stage.outcomes[UNIT], stage.history)
     known = tuple(name for name in reader.analysis.segments if name in features.columns)
     plan = reader.analysis.model_copy(update={"segments": known})
-    drawn = pd.DataFrame(index=range(stage.n_units))
+    drawn = pd.DataFrame(index=range(stage.n_rows))
     if experiment.assignment.method == "stratified":
-        strata = strata_of(stage.facts.strata, experiment.assignment.strata)
-        drawn[STRATUM] = strata.of_each.take(stage.member)
+        drawn[STRATUM] = strata_drawn(experiment, stage.draws, stage.n_rows)
     return groups_of(reader.model_copy(update={"analysis": plan}), drawn, features)
 
 
@@ -101,8 +118,6 @@ def replayed(experiment: Experiment, *, seed: int, number: int) -> Experiment:
 
 
 def arms_of(script: Script, number: int) -> IntArray:
-    """Arm of each unit in one replay, by the assignment's own rule. (n_units,)."""
+    """Arm of each row in one replay, by the assignment's own rule. (n_rows,)."""
     plan = replayed(script.experiment, seed=script.seed, number=number)
-    salt = draw_salt(plan, wave=plan.schedule.windows[0].wave)
-    drawn = draw_list(plan, script.stage.ids, script.stage.facts, salt=salt)
-    return np.asarray(drawn.arm[script.stage.member], dtype=np.int64)
+    return drawn_arms(plan, script.stage.draws, script.stage.n_rows)

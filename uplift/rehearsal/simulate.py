@@ -34,12 +34,14 @@ def simulate_plan(
     salt of its own, and reads them by the analysis' own functions (estimates, adjustment,
     guardrails, money, checks, decision): every row is that of `assign` and `analyse`. A test is
     proven by the rule of the planned looks with the plan's correction; the decision is that of the
-    last look. What keeps units from being drawn (suppression, contact caps, layers, exposure) is
-    not replayed: all eligible customers of history take part, in one wave.
+    last look. Each wave is drawn at its own send, sticky or anew as the plan says, and read by its
+    own window. What keeps units from being drawn (suppression, contact caps, layers, exposure) is
+    not replayed: all eligible customers of history take part.
 
     history    one row per customer: the audience's columns, those of strata, balance and clusters,
                and outcomes of a window without the campaign (see `stage_of`; for interim looks,
-               columns such as `spend_by_day_7`)
+               columns such as `spend_by_day_7`). Of several waves one row per customer and wave,
+               with the column `wave` (`history_of_waves` makes them from events)
     n_replays  of the placebo four times as many where that is needed for a verdict (see `verdict`)
     n_units    customers of the plan, drawn from history with replacement; all of history as it is
                when not given

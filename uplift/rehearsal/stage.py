@@ -9,50 +9,58 @@ import numpy.typing as npt
 import pandas as pd
 
 from uplift.analysis.columns import planned_covariates
-from uplift.assignment.assign import to_draw
-from uplift.assignment.draws import Facts
-from uplift.assignment.order import distinct_customers
-from uplift.audience import eligible
+from uplift.analysis.waves import is_redrawn
 from uplift.checks import Check, warning
 from uplift.errors import DataError, DefinitionError
 from uplift.experiment import Experiment
-from uplift.frames import UNIT
+from uplift.frames import UNIT, read_frame
 from uplift.looks import look_days
 from uplift.outcome_rows import as_numbers, refuse_not_finite
-from uplift.rehearsal.resampled import resampled
+from uplift.rehearsal.draws import WaveDraw, wave_draws
+from uplift.rehearsal.looks_shown import Shown, waves_at
+from uplift.rehearsal.rows import Rows, by_wave, combined, enlarged, rows_of, settled
 from uplift.sizing.history import WINDOW_BEFORE, is_number, previous_window
 
 IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 FEWEST = 30  # units; with fewer nothing is rehearsed
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """What every replay shares.
+    """What every replay shares. A row is a unit or, where waves are drawn anew, a unit in a wave.
 
-    history    the eligible rows with known outcomes, in the order of their units
-    outcomes   `unit` and the experiment's outcome columns, in the same order
-    by_day     the same by the day of an interim look, where history has it
-    customers  `unit` and the covariates that go with those outcomes
-    ids, facts, member  what is drawn (see `assignment.assign.to_draw`)
-    cluster    (n_units,) code of the drawn id of each unit
+    history    a row per customer as known when first drawn
+    outcomes   n_rows rows by wave, then unit: `unit` and the experiment's outcome columns
+    by_day     what is read by the day of an interim look, where history shows it
+    customers  `unit` and the covariates that go with those outcomes, a row per customer
+    draws      what each wave draws, and which rows keep an arm
+    wave       (n_rows,) position in the schedule of the wave that a row came in with
+    cluster    (n_rows,) code of the drawn id of each row, waves drawn anew told apart
+    customer   (n_rows,) code of the customer, or of the cluster, that a row is of
     silent     outcome columns that history does not have; they are 0 for everybody
     """
 
     history: pd.DataFrame = field(repr=False)
     outcomes: pd.DataFrame = field(repr=False)
-    by_day: Mapping[int, pd.DataFrame] = field(repr=False)
+    by_day: Mapping[int, Shown] = field(repr=False)
     customers: pd.DataFrame = field(repr=False)
-    ids: pd.Series = field(repr=False)
-    facts: Facts = field(repr=False)
-    member: IntArray = field(repr=False)
+    draws: tuple[WaveDraw, ...] = field(repr=False)
+    wave: IntArray = field(repr=False)
+    cluster: IntArray = field(repr=False)
+    customer: IntArray = field(repr=False)
     silent: tuple[str, ...]
     checks: tuple[Check, ...]
 
     @property
+    def n_rows(self) -> int:
+        """Rows that are drawn in each replay."""
+        return len(self.outcomes)
+
+    @property
     def n_units(self) -> int:
         """Customers who are drawn in each replay."""
-        return len(self.outcomes)
+        return len(self.history)
 
 
 def stage_of(
@@ -65,40 +73,57 @@ def stage_of(
     have is 0 for everybody: nothing is redeemed, nobody opts out, where nothing is sent. The
     outcome up to an interim look on day 7 is the column `spend_by_day_7`.
 
+    Of several waves history has a row per customer and wave, named in the column `wave`: what was
+    known when it began, and the outcomes of its window (see `rows` for who is read how).
+
     n_units  as many customers drawn from those with replacement (see `resampled`); without it they
              are taken as they are
 
-    Errors: REHEARSAL_DATA, AUDIENCE_COLUMN, COLUMN_MISSING, OUTCOME_NOT_NUMERIC,
-    OUTCOME_NOT_FINITE, OUTCOME_NOT_BINARY and those of ids.
+    Errors: REHEARSAL_DATA, REHEARSAL_WAVES, WAVE_UNKNOWN, AUDIENCE_COLUMN, COLUMN_MISSING,
+    OUTCOME_NOT_NUMERIC, OUTCOME_NOT_FINITE, OUTCOME_NOT_BINARY and those of ids.
     """
-    table = distinct_customers(history, cluster=experiment.cluster)
-    table = table[eligible(table, experiment.audience)]
-    table = table.sort_values(UNIT, ignore_index=True)
-    sources = _sources(experiment, table)
-    table, n_unknown = _known(table, sources)
-    n_known = len(table)
+    table = read_frame(history, what="history")
+    told_apart = by_wave(experiment, table)
+    rows = rows_of(experiment, table)
+    sources = _sources(experiment, rows.table)
+    rows, n_unknown = settled(experiment, rows, list(dict.fromkeys(sources.values())))
+    n_known = rows.n_customers
+    _require_enough(n_known)
     if n_units is not None:
-        table = resampled(table, n_units=n_units, cluster=experiment.cluster, seed=seed)
-    outcomes = _outcomes(experiment, table, sources, suffix="")
+        rows = enlarged(experiment, rows, n_units=n_units, seed=seed)
+    read = np.ones(len(rows.wave), dtype=np.bool_) if is_redrawn(experiment) else rows.first
+    table, first = rows.table[read].reset_index(drop=True), rows.table[rows.first]
+    by_day = dict(_interim(experiment, rows, sources, read, told_apart=told_apart))
+    cluster, customer = _codes(experiment, table, rows.wave[read])
+    final = _values(experiment, rows.table, sources, suffix="")
+    outcomes = _outcomes(experiment, final, rows, table[UNIT])
     _refuse_not_binary(experiment, outcomes, sources)
-    cluster = table[experiment.cluster or UNIT].astype("str")
-    ids, facts, member = to_draw(experiment, table, cluster)
-    by_day = dict(_interim(experiment, table, sources))
     silent = tuple(name for name in experiment.outcome_columns if name not in sources)
     return Stage(
-        history=table,
+        history=first.reset_index(drop=True),
         outcomes=outcomes,
         by_day=by_day,
-        customers=_covariates(experiment, table, sources),
-        ids=ids,
-        facts=facts,
-        member=member,
+        customers=_covariates(experiment, first.reset_index(drop=True), sources),
+        draws=wave_draws(experiment, table, rows.wave[read]),
+        wave=rows.wave[read],
+        cluster=cluster,
+        customer=customer,
         silent=silent,
         checks=(
-            *_remarks(experiment, silent, n_unknown, by_day),
+            *_remarks(experiment, silent, n_unknown, by_day, told_apart=told_apart),
             *([] if n_units is None else [_stand_for(n_known, n_units)]),
         ),
     )
+
+
+def _codes(
+    experiment: Experiment, table: pd.DataFrame, wave: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Of each row: the code of the id drawn in its wave, and of whom it is."""
+    owner = pd.factorize(table[experiment.cluster or UNIT], sort=True)[0].astype(np.int64)
+    if not is_redrawn(experiment):
+        return owner, owner
+    return np.unique(owner * (int(wave.max()) + 1) + wave, return_inverse=True)[1], owner
 
 
 def _sources(experiment: Experiment, table: pd.DataFrame) -> dict[str, str]:
@@ -119,28 +144,34 @@ def _sources(experiment: Experiment, table: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def _known(table: pd.DataFrame, sources: Mapping[str, str]) -> tuple[pd.DataFrame, int]:
-    """Rows whose outcomes are all known, and how many are not."""
-    known = table[list(dict.fromkeys(sources.values()))].notna().all(axis=1)
-    if known.sum() < FEWEST:
+def _require_enough(n_known: int) -> None:
+    if n_known < FEWEST:
         raise DefinitionError(
-            f"{int(known.sum())} eligible customers have all outcomes in history; at least "
-            f"{FEWEST} are needed for a rehearsal. Give more history.",
+            f"{n_known} eligible customers have all outcomes in history; at least {FEWEST} are "
+            "needed for a rehearsal. Give more history.",
             code="REHEARSAL_DATA",
         )
-    return table[known].reset_index(drop=True), int((~known).sum())
 
 
-def _outcomes(
+def _values(
     experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str], *, suffix: str
-) -> pd.DataFrame:
-    columns = {
+) -> dict[str, npt.NDArray[np.float64]]:
+    """By outcome column, (n_rows,): what each row of history has of it."""
+    return {
         name: _column(table, f"{sources[name]}{suffix}")
         if name in sources
         else np.zeros(len(table))
         for name in experiment.outcome_columns
     }
-    return pd.DataFrame({UNIT: table[UNIT], **columns})
+
+
+def _outcomes(
+    experiment: Experiment,
+    values: Mapping[str, npt.NDArray[np.float64]],
+    rows: Rows,
+    read: pd.Series,
+) -> pd.DataFrame:
+    return pd.DataFrame({UNIT: read, **combined(experiment, values, rows, read)})
 
 
 def _column(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
@@ -152,12 +183,32 @@ def _column(table: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
 
 
 def _interim(
-    experiment: Experiment, table: pd.DataFrame, sources: Mapping[str, str]
-) -> Iterator[tuple[int, pd.DataFrame]]:
-    for day in look_days(experiment)[:-1]:
+    experiment: Experiment,
+    rows: Rows,
+    sources: Mapping[str, str],
+    read: Mask,
+    *,
+    told_apart: bool,
+) -> Iterator[tuple[int, Shown]]:
+    """The interim looks that history shows, by day."""
+    ids = rows.table.loc[read, UNIT].reset_index(drop=True)
+
+    def by_day(day: int) -> dict[str, npt.NDArray[np.float64]] | None:
         suffix = f"_by_day_{day}"
-        if all(f"{name}{suffix}" in table.columns for name in sources.values()):
-            yield day, _outcomes(experiment, table, sources, suffix=suffix)
+        if all(f"{name}{suffix}" in rows.table.columns for name in sources.values()):
+            return _values(experiment, rows.table, sources, suffix=suffix)
+        return None
+
+    if not told_apart:
+        for day in look_days(experiment)[:-1]:
+            found = by_day(day)
+            if found is not None:
+                yield day, Shown(_outcomes(experiment, found, rows, ids))
+        return
+    final = _values(experiment, rows.table, sources, suffix="")
+    for day, values, waves in waves_at(experiment, rows.wave, final, by_day):
+        shown = np.flatnonzero(waves[rows.wave[read]])
+        yield day, Shown(_outcomes(experiment, values, rows, ids), shown)
 
 
 def _covariates(
@@ -220,7 +271,9 @@ def _remarks(
     experiment: Experiment,
     silent: tuple[str, ...],
     n_unknown: int,
-    by_day: Mapping[int, pd.DataFrame],
+    by_day: Mapping[int, Shown],
+    *,
+    told_apart: bool,
 ) -> Iterator[Check]:
     if silent:
         yield warning(
@@ -236,11 +289,13 @@ def _remarks(
             remedy="These eligible customers have no outcome in history and are left out.",
         )
     n_waves = len(experiment.schedule.windows)
-    if n_waves > 1:
+    if n_waves > 1 and not told_apart:
         yield warning(
-            "REHEARSAL_ONE_WAVE",
+            "REHEARSAL_WAVES",
             value=n_waves,
-            remedy="Waves are not rehearsed: everybody is drawn, and read, in the first one.",
+            remedy="History has one row per customer, so everybody comes in with the first wave, "
+            f"and outcomes are taken to be those of all {n_waves} windows together. Give a row per "
+            "customer and wave (column 'wave') to rehearse who comes in later.",
         )
     left_out = [day for day in look_days(experiment)[:-1] if day not in by_day]
     if left_out:

@@ -6,7 +6,8 @@
     model/         JSON and LightGBM text (see `models.store`)
 
 The digest of `package.json` therefore stands for the whole folder. It is compared before anything
-is parsed, because LightGBM's parser aborts the process on a damaged file.
+is parsed, because LightGBM's parser aborts the process on a damaged file; without a digest from
+elsewhere the model is doubted (see `models.store`).
 """
 
 import hashlib
@@ -20,12 +21,13 @@ import numpy as np
 import pandas as pd
 
 from uplift.checks import Check
-from uplift.errors import DataError, StateError
+from uplift.errors import DataError, DefinitionError, StateError
 from uplift.evaluation.scoring_rules import apply_rules
 from uplift.files import file_digest, write_text
 from uplift.models.encoding import Encoder, Kind
 from uplift.models.learners import EffectModel
 from uplift.models.store import load_model, save_model
+from uplift.strict_json import parse_json
 from uplift.suite import Array, Model
 from uplift.table import canonical_json
 
@@ -34,6 +36,7 @@ CARD = "package.json"
 RULES = "scoring.json"
 EXAMPLE = "example.json"
 MODEL_FOLDER = "model"
+MAX_BYTES = 100_000_000  # of each of them
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 RECOMMENDED = "recommended_arm"
 EXPECTED_PROFIT = "expected_profit"
@@ -145,24 +148,36 @@ def read_package(folder: Path, *, digest: str | None = None) -> Package:
             f"{digest[:12]}… recorded. Restore the files or promote another version.",
             code="FILE_CHECKSUM",
         )
-    plain = json.loads(content)
+    plain = _parsed(content, CARD)
     if plain.get("format") != FORMAT:
         raise DataError(
             f"The model's package has format {plain.get('format')!r}, this program reads {FORMAT}. "
             "Score it with the version of uplift that wrote it, or train again.",
             code="MODEL_FORMAT",
         )
+    try:
+        return _package_of(plain, folder, found, vouched=digest is not None)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{CARD} does not describe a model of this package ({error}). Restore the folder as it "
+            "was registered.",
+            code="MODEL_FORMAT",
+        ) from error
+
+
+def _package_of(plain: Mapping[str, Any], folder: Path, found: str, *, vouched: bool) -> Package:
+    """The package that a card describes, in a folder whose card has the digest found."""
     files = {str(name): str(value) for name, value in plain["files"].items()}
     _verify(folder, files)
-    example = json.loads(_read(folder, EXAMPLE))
+    example = _parsed(_read(folder, EXAMPLE), EXAMPLE)
     card = _card(plain["card"])
     prefix = f"{MODEL_FOLDER}/"
     model_files = {n.removeprefix(prefix): d for n, d in files.items() if n.startswith(prefix)}
     return Package(
         card=card,
         digest=found,
-        model=load_model(folder / MODEL_FOLDER, digests=model_files),
-        rules=json.loads(_read(folder, RULES)),
+        model=load_model(folder / MODEL_FOLDER, digests=model_files, vouched=vouched),
+        rules=_parsed(_read(folder, RULES), RULES),
         example=_frame(example["customers"], {n: k == "category" for n, k in card.features}),
         expected=_frame(example["scores"], {n: n == RECOMMENDED for n in card.score_columns}),
     )
@@ -264,6 +279,22 @@ def _read(folder: Path, name: str) -> bytes:
             code="MODEL_FILES_MISSING",
         )
     return path.read_bytes()
+
+
+def _parsed(content: bytes, name: str) -> dict[str, Any]:
+    """The object in a file; MODEL_FORMAT when there is none."""
+    try:
+        plain = parse_json(content, name=name, max_bytes=MAX_BYTES).content
+    except DefinitionError as error:
+        raise DataError(
+            f"{error} Restore the folder as it was registered.", code="MODEL_FORMAT"
+        ) from error
+    if not isinstance(plain, dict):
+        raise DataError(
+            f"{name} must hold an object. Restore the folder as it was registered.",
+            code="MODEL_FORMAT",
+        )
+    return plain
 
 
 def _card(plain: Mapping[str, Any]) -> Card:

@@ -67,6 +67,12 @@ class Tracking:
         """Whether a tracking server keeps the store."""
         return urlparse(self.store_uri).scheme in {"http", "https"}
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether nothing was ever kept here; MLflow would make a store by looking into it."""
+        file = self.store_uri.removeprefix("sqlite:///")
+        return file != self.store_uri and not Path(file).is_file()
+
     def artifact_location(self, experiment: str) -> str | None:
         """Absolute address of an experiment's artifacts; None leaves it to the server.
 
@@ -153,6 +159,11 @@ def resolve(model_uri: str, tracking: Tracking) -> ModelVersion:
     Raises DataError MODEL_URI (not an address) or MODEL_UNKNOWN (no such model, version, alias).
     """
     name, version, alias = parse_model_uri(model_uri)
+    if tracking.is_missing:
+        raise DataError(
+            f"There is no store of models at {tracking.store_uri} yet. Log a run first.",
+            code="MODEL_UNKNOWN",
+        )
     with connected(tracking) as client:
         if alias is not None:
             found = client.get_model_version_by_alias(name, alias)
@@ -162,7 +173,9 @@ def resolve(model_uri: str, tracking: Tracking) -> ModelVersion:
 
 
 def alias_of(name: str, alias: str, tracking: Tracking) -> ModelVersion | None:
-    """The version that carries an alias now; None when none does."""
+    """The version that carries an alias now; None when none does, or nothing was ever logged."""
+    if tracking.is_missing:
+        return None
     with connected(tracking) as client:
         models = client.search_registered_models(f"name = '{name}'")
         if not models or alias not in models[0].aliases:
