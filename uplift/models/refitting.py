@@ -73,6 +73,7 @@ def _like(model: EffectModel, sample: Sample) -> EffectModel:
         calibrated.share_features(calibrated.member_)
         return calibrated
     fitted: EffectModel = clone(model).learn(sample, model.encoder_)
-    if isinstance(fitted, ScoreLearner) and isinstance(model, ScoreLearner):
+    grown = isinstance(model, ScoreLearner) and model.plain_ is None
+    if grown and isinstance(fitted, ScoreLearner):
         fitted.cut([forest.n_rounds for forest in model.forests_])
     return fitted
