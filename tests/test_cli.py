@@ -74,6 +74,7 @@ def test_the_road_by_commands_ends_in_a_scored_list_and_a_report(run, project, w
         ("analyse", "spring_voucher", "--language", "en", "--language", "fr"),
         ("train", "spring_voucher", "--learners", "t,dr", "--seed", 7),
         ("evaluate", "spring_voucher"),
+        ("explain", "spring_voucher", "--candidate", "t", "--depth", 1, "--language", "fr"),
         ("roi", "spring_voucher"),
         ("plan", "spring_voucher"),
         ("log", "spring_voucher"),

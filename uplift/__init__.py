@@ -52,6 +52,7 @@ _MODULE_OF = {
     "CausalForest": "uplift.models.forest",
     "DoseResponse": "uplift.models.dose",
     "evaluate": "uplift.evaluation.quality",
+    "explain": "uplift.explanation.explain",
     "roi": "uplift.evaluation.roi",
     "ContactPolicy": "uplift.contacts.policy",
     "plan_contacts": "uplift.contacts.plan",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from uplift.evaluation.roi import roi as roi
     from uplift.experiment import Experiment as Experiment
     from uplift.experiment import load_experiment as load_experiment
+    from uplift.explanation.explain import explain as explain
     from uplift.models.class_transformation import ClassTransformation as ClassTransformation
     from uplift.models.dose import DoseResponse as DoseResponse
     from uplift.models.forest import CausalForest as CausalForest

@@ -18,6 +18,7 @@ from uplift.errors import StateError
 from uplift.evaluation.quality import Quality, evaluate
 from uplift.evaluation.roi import Roi, roi
 from uplift.experiment import CATALOGUE_FILE, DEFINITION_FILE
+from uplift.explanation.explain import Explanation, explain
 from uplift.files import write_text
 from uplift.frames import write_parquet
 from uplift.metrics import MetricCatalogue
@@ -165,6 +166,12 @@ class Campaign(ReadCampaign):
         """Judge the candidates against each other and against simpler policies → quality.json."""
         self._write("evaluate", self.quality)
         return self.quality
+
+    def explain(self, candidate: str | None = None, *, depth: int = 2) -> Explanation:
+        """Say why effects differ, and a rule in words → explanation.json."""
+        found = explain(self.suite, self.trial, candidate, depth=depth, seed=self.suite.seed)
+        self._write("explain", found)
+        return found
 
     def roi(self) -> Roi:
         """Return on investment per customer and arm → roi.parquet."""

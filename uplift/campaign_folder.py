@@ -35,6 +35,7 @@ FILES = {  # what each step writes in the experiment's folder
     "reread": REREADS,
     "train": "suite",
     "evaluate": "quality.json",
+    "explain": "explanation.json",
     "roi": "roi.parquet",
     "plan": "plan.parquet",
     "certificate": "plan.json",

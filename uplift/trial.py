@@ -6,6 +6,7 @@ checked. Everything after it trusts the trial.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from difflib import get_close_matches
 from typing import Any, Unpack
 
@@ -17,6 +18,7 @@ from uplift.checks import Check, warning
 from uplift.economics import Economics
 from uplift.errors import DataError
 from uplift.experiment import Experiment
+from uplift.feature_times import measured_at, refuse_later
 from uplift.frames import (
     UNIT,
     personal_id_warning,
@@ -94,7 +96,7 @@ class Trial(Result):
         rules = ReadingRules(**words)
         joined, notices = join_outcomes(experiment, assigned, outcomes, rules=rules)
         table, trimming = as_told(customers, what="customers", rules=rules)
-        features = features_of(joined[UNIT], table)
+        features = features_of(joined[UNIT], _known_before(experiment, table))
         code = joined["arm"].map({name: i for i, name in enumerate(experiment.arm_names)})
         arm = np.asarray(code, dtype=np.int64)
         return cls(
@@ -212,6 +214,19 @@ def _propensities(experiment: Experiment, joined: pd.DataFrame, arm: IntArray) -
         table *= ((1 - received) / (1 - shares[arm]))[:, None]
         table[np.arange(len(arm)), arm] = received
     return table
+
+
+def _known_before(experiment: Experiment, customers: Any) -> Any:
+    """Customers without the times of their features, none of which is later than the send.
+
+    Units of a trigger have moments of their own, which their rows are not compared with.
+    """
+    if customers is None:
+        return None
+    table = read_frame(customers, what="customers")
+    if experiment.kind != "trigger":
+        refuse_later(table, experiment.schedule.windows[-1].opens_at.astimezone(UTC))
+    return table.drop(columns=measured_at(table))
 
 
 def features_of(units: pd.Series, customers: Any) -> pd.DataFrame:

@@ -34,6 +34,7 @@ class Inputs:
     sent         contacts made before an assignment is adopted
     contacts     the log of contacts beside an analysis, or before a wave
     body         JSON text, in place of a file of that form
+    fit          further words of a learner's `fit`, or the trial's own propensity
     """
 
     definition: str = DEFINITION
@@ -50,6 +51,7 @@ class Inputs:
     sent: pd.DataFrame | None = None
     contacts: pd.DataFrame | None = None
     body: str = ""
+    fit: dict[str, Any] = field(default_factory=dict)
 
     @property
     def experiment(self):
@@ -265,6 +267,26 @@ def of_customers(name, values) -> Change:
 
     def change(inputs):
         inputs.customers = inputs.customers.assign(**{name: values(inputs)})
+
+    return change
+
+
+def without(name):
+    def change(inputs):
+        inputs.customers = inputs.customers.drop(columns=name)
+
+    return change
+
+
+def turned(inputs):
+    inputs.customers = inputs.customers[inputs.customers.columns[::-1]]
+
+
+def fitted_with(**words) -> Change:
+    """Further words of a learner's `fit`: each a function of the inputs."""
+
+    def change(inputs):
+        inputs.fit |= {name: value(inputs) for name, value in words.items()}
 
     return change
 

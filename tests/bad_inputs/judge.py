@@ -21,8 +21,9 @@ from uplift.registry.registry import Registry
 ACCEPT, WARN, REFUSE, WITHHOLD = "accept", "warn", "refuse", "withhold the verdict"
 # what to do is an imperative, at the beginning of a clause
 VERBS = """
-Aggregate Bring Change Check Choose Correct Decide Export Fetch Find Flatten Give Hold Keep Leave
-Look Quote Read Recode Record Remove Repair Restore Run Say Send Train Trim Use Write
+Aggregate Bring Build Change Check Choose Correct Decide Export Fetch Find Flatten Give Hold Keep
+Leave Look Make Quote Read Recode Record Remove Rename Repair Restore Run Say Send Train Trim Use
+Write
 """
 REMEDY = re.compile(rf"(?:^|[.,:;?!] (?:or )?)({'|'.join(VERBS.split())})\b", re.IGNORECASE)
 

@@ -4,24 +4,29 @@ A step puts its inputs where it reads them, then gives the call, or the words of
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import uplift as up
-from tests.bad_inputs.inputs import Inputs
+from tests.bad_inputs.inputs import N_UNITS, Inputs, good_inputs
 from uplift.assignment.report import assignment_report
 from uplift.campaign import Campaign
+from uplift.checks import Check
 from uplift.eligibility import eligible, write_do_not_contact
+from uplift.evaluation.held_out import evaluate_model
 from uplift.experiment import load_experiment
 from uplift.lint import lint
+from uplift.models.learners import TLearner
 from uplift.registry.contents import insert_rows
 from uplift.registry.registry import Registry
 from uplift.registry.tables import leases
 from uplift.strict_json import parse_json
+from uplift.table import Column, Result, Table
 
 EXPORTED_AT = datetime(2017, 7, 3, 6, tzinfo=UTC)
 Call = Callable[[], Any]
@@ -336,6 +341,66 @@ def train_words(inputs, project):
     return ("train", "voucher", "--learners", "t")
 
 
+def trial_of(inputs) -> up.Trial:
+    """The trial of these inputs, with another propensity where the inputs have one."""
+    joined = up.Trial.join(inputs.experiment, inputs.assigned, inputs.outcomes, inputs.customers)
+    given = {name: value for name, value in inputs.fit.items() if name == "propensity"}
+    return replace(joined, **given) if given else joined
+
+
+def learn_call(inputs, project):
+    return lambda: up.train(trial_of(inputs), ["t"], n_folds=2)
+
+
+def learn_words(inputs, project):
+    inputs.customers.to_parquet(folder_of(project) / "customers.parquet")
+    return ("train", "voucher", "--learners", "t")
+
+
+def fit_call(inputs, project):
+    units = inputs.assigned.merge(inputs.outcomes, on="unit").merge(inputs.customers, on="unit")
+    arm = (units["arm"] == "email").astype(int).to_numpy()
+    words = {"treatment": arm, **inputs.fit}
+    learner = TLearner(n_rounds=10)
+    return lambda: learner.fit(units[["age", "spend_before"]], units["spend"], **words)
+
+
+@dataclass(frozen=True, repr=False)
+class Predicted(Result):
+    """Effects of customers by a model of the good ones, and what it was warned of."""
+
+    effects: list[float]
+    checks: tuple[Check, ...]
+
+    def table(self) -> Table:
+        return Table("Effects", [Column("effect", kind="number")], [(x,) for x in self.effects])
+
+
+def predict_call(inputs, project):
+    """A model of the good customers, some of them from the web, meets these."""
+    good = good_inputs()
+    channel = np.where(np.arange(N_UNITS) % 2, "web", "shop")
+    good.customers["channel"] = channel
+    if "channel" not in inputs.customers:
+        inputs.customers["channel"] = channel
+    model = up.train(trial_of(good), ["t"], n_folds=2).candidates["t"].model
+    expected = model.predict(good.customers)
+
+    def call():
+        effects = model.predict(inputs.customers)
+        if not inputs.fit.get("others"):
+            np.testing.assert_array_equal(effects, expected)
+        return Predicted(effects[:, 0].tolist(), model.encoder_.unseen(inputs.customers))
+
+    return call
+
+
+def judge_call(inputs, project):
+    trial = trial_of(inputs)
+    suite = up.train(trial, ["t"], n_folds=2)
+    return lambda: evaluate_model(suite.best.model, trial, trained_on=inputs.fit["trained_on"])
+
+
 def with_suite_body(inputs, project):
     if inputs.body:
         (folder_of(project) / "suite" / "suite.json").write_text(inputs.body)
@@ -484,6 +549,11 @@ STEPS = {
     "analyse among openers": Step("maturing", among_call, among_words),
     "analyse by segment": Step("draft", analyse_call, whole_road_words),
     "train": Step("trained", train_call, train_words),
+    "learn": Step("maturing", learn_call, learn_words),
+    "learn in memory": Step("draft", learn_call),
+    "fit": Step("draft", fit_call),
+    "predict": Step("draft", predict_call),
+    "judge": Step("draft", judge_call),
     "evaluate": Step("trained", evaluate_call, evaluate_words),
     "report": Step("maturing", None, report_words),
     "score": Step("promoted", score_call, score_words),

@@ -4,7 +4,15 @@ import pandas as pd
 import pytest
 
 from tests.bad_inputs.commands import done
-from tests.bad_inputs.inputs import good_inputs, ids, no_rows, repeated
+from tests.bad_inputs.inputs import (
+    good_inputs,
+    ids,
+    no_rows,
+    of_customers,
+    repeated,
+    turned,
+    without,
+)
 from tests.bad_inputs.judge import (
     ACCEPT,
     REFUSE,
@@ -28,6 +36,26 @@ CASES = (
         REFUSE,
         "ID_DUPLICATE",
         SCORE,
+    ),
+    Case("B43", "columns in another order", turned, ACCEPT, steps=SCORE),
+    Case(
+        "B44",
+        "a column that is not there",
+        without("age"),
+        REFUSE,
+        "FEATURE_MISSING",
+        SCORE,
+        says="age",
+    ),
+    Case("B45", "one more column", of_customers("more", lambda inputs: 1), ACCEPT, steps=SCORE),
+    Case(
+        "B46",
+        "numbers in words",
+        of_customers("age", lambda inputs: "old"),
+        REFUSE,
+        "FEATURE_DTYPE",
+        SCORE,
+        says="'age' must hold numbers",
     ),
     Case("B85", "no customers to score", no_rows, ACCEPT, steps=SCORE),
 )

@@ -6,42 +6,56 @@ from math import factorial
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from uplift.datasets import simulate
 from uplift.errors import StateError
 from uplift.models.arm_trees import under_arm
 from uplift.models.boosting import Forest
 from uplift.models.calibration import calibrate
+from uplift.models.class_transformation import ClassTransformation
 from uplift.models.contributions import contributions_of
 from uplift.models.feature_rows import FeatureRows
 from uplift.models.leaf_tables import read_trees
+from uplift.models.learners import SLearner, TLearner, XLearner
+from uplift.models.score_learners import DRLearner, RLearner, TransformedOutcome
 from uplift.models.train import train
 
+SIZE = {"n_rounds": 25, "num_leaves": 5, "min_data_in_leaf": 40}
+SMALL = {"s": SLearner, "t": TLearner, "x": XLearner, "r": RLearner, "dr": DRLearner}
+SMALL |= {"transformed": TransformedOutcome, "class": ClassTransformation}
 LEARNERS = ("s", "t", "x", "r", "dr", "transformed", "class", "stack")
 
 
 @pytest.fixture(scope="module")
 def trial():
-    trial = simulate(n_units=3000, n_arms=3, seed=2).trial
+    trial = simulate(n_units=1500, n_arms=3, seed=2).trial
     rng = np.random.default_rng(0)
-    trial.features["channel"] = rng.choice(["web", "shop", "phone"], 3000)
+    trial.features["channel"] = rng.choice(["web", "shop", "phone"], 1500)
     trial.features.loc[::5, "x1"] = np.nan
     web = (trial.features["channel"] == "web").to_numpy()
     bought = trial.outcomes[trial.primary]
-    moved = bought * rng.exponential(1, 3000) + web * (trial.arm == 1)
-    return replace(trial, outcomes={trial.primary: moved, "bought": np.where(web, bought, 1.0)})
+    spent = bought * rng.exponential(1, 1500)
+    moved = spent + web * (trial.arm == 1) + rng.standard_normal(1500) / 10
+    return replace(
+        trial, outcomes={trial.primary: moved, "bought": np.where(web, bought, 1.0), "spent": spent}
+    )
 
 
 @pytest.fixture(scope="module")
 def suites(trial):
-    of_numbers = [name for name in LEARNERS if name != "class"]
+    learners = [(name, SMALL[name](**SIZE)) if name in SMALL else name for name in LEARNERS]
+    of_numbers = [one for one in learners if one[0] != "class"]
+    parts = [("s", SLearner(**SIZE, two_part=True)), ("t", TLearner(**SIZE, two_part=True))]
     return {
         "number": train(trial, of_numbers, n_folds=2),
-        "binary": calibrate(train(trial, LEARNERS, outcome="bought", n_folds=2), "t"),
+        "two parts": train(trial, parts, outcome="spent", n_folds=2),
+        "binary": calibrate(train(trial, learners, outcome="bought", n_folds=2), "t"),
     }
 
 
 CASES = [("number", name) for name in LEARNERS if name != "class"]
+CASES += [("two parts", "s"), ("two parts", "t")]
 CASES += [("binary", name) for name in (*LEARNERS, "t_calibrated", "constant")]
 
 
@@ -140,7 +154,10 @@ def test_a_feature_that_is_never_split_on_contributes_nothing(suites, trial):
 
 
 def test_what_has_no_exact_contributions_is_refused(suites, trial):
-    for model in (suites["number"].candidates["response"].model, object()):
+    plain = SLearner(base=LinearRegression()).fit(
+        trial.features[["x0", "x2"]], trial.outcomes[trial.primary], trial.arm
+    )
+    for model in (suites["number"].candidates["response"].model, object(), plain):
         with pytest.raises(StateError, match="permutation importance") as caught:
             contributions_of(model, trial.features.head(3))
         assert caught.value.code == "CONTRIBUTIONS_UNKNOWN"

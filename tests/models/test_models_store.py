@@ -13,6 +13,7 @@ from uplift.datasets import simulate
 from uplift.errors import DataError, StateError
 from uplift.models.baselines import ConstantEffect
 from uplift.models.blend import Blend
+from uplift.models.calibration import calibrate
 from uplift.models.store import (
     MODEL_FILE,
     SUITE_FILE,
@@ -68,6 +69,35 @@ def test_every_model_predicts_the_same_bits_after_a_reload(suite, trial, tmp_pat
     assert type(again) is type(model)
     assert again.get_params() == model.get_params()
     assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".txt", ".bin"}
+
+
+@pytest.mark.parametrize("name", ["s", "t"])
+def test_outcomes_are_the_same_bits_after_a_reload(suite, trial, tmp_path, name):
+    model = suite.candidates[name].model
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    found, expected = (m.predict_outcomes(trial.features) for m in (again, model))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_intervals_are_the_same_bits_after_a_reload(suite, trial, tmp_path):
+    model = suite.candidates["forest"].model
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    X = trial.features.head(200)
+    np.testing.assert_array_equal(again.predict_interval(X), model.predict_interval(X))
+
+
+def test_stacks_and_calibrated_models_predict_the_same_bits_after_a_reload(trial, tmp_path):
+    together = calibrate(train(trial, ["s", "t", "stack"], n_folds=2), "stack")
+    for name in ("stack", "stack_calibrated"):
+        model = together.candidates[name].model
+        digests = save_model(model, tmp_path / name)
+        for again in (load_model(tmp_path / name), load_model(tmp_path / name, digests)):
+            np.testing.assert_array_equal(
+                again.predict(trial.features), model.predict(trial.features)
+            )
+        assert save_model(again, tmp_path / "twice" / name) == digests
 
 
 def test_a_mean_of_fold_models_predicts_the_same_bits_after_a_reload(trial, tmp_path):

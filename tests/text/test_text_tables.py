@@ -8,6 +8,7 @@ import pytest
 from uplift.errors import DefinitionError
 from uplift.text.english import ENGLISH
 from uplift.text.english_checks import ENGLISH_CHECKS
+from uplift.text.english_explanation import ENGLISH_EXPLANATION
 from uplift.text.english_page import ENGLISH_PAGE
 from uplift.text.english_road import ENGLISH_ROAD
 from uplift.text.places import Place
@@ -37,7 +38,7 @@ def test_every_language_has_the_same_names():
 
 
 def test_no_name_stands_in_two_tables():
-    parts = (ENGLISH, ENGLISH_CHECKS, ENGLISH_PAGE, ENGLISH_ROAD)
+    parts = (ENGLISH, ENGLISH_CHECKS, ENGLISH_EXPLANATION, ENGLISH_PAGE, ENGLISH_ROAD)
     assert sum(len(part) for part in parts) == len(TABLES["en"])
 
 

@@ -164,3 +164,31 @@ def test_a_missing_feature_is_named_and_text_for_a_number_is_refused(written, tr
     with pytest.raises(DataError, match="recency") as refusal:
         package.score(trial.features.assign(recency=pd.Series(["a"] * trial.n_units)))
     assert refusal.value.code == "FEATURE_DTYPE"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plain: {"format": 1},
+        lambda plain: plain | {"files": 3},
+        lambda plain: plain | {"files": dict.fromkeys(plain["files"], 7)},
+        lambda plain: plain | {"card": plain["card"] | {"arms": None}},
+        lambda plain: plain | {"card": plain["card"] | {"features": [["age"]]}},
+    ],
+)
+def test_a_card_that_describes_no_package_is_refused(written, change):
+    folder, _ = written
+    file = folder / "package.json"
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    with pytest.raises(DataError) as refusal:
+        read_package(folder)
+    assert refusal.value.code in {"MODEL_FORMAT", "FILE_CHECKSUM", "MODEL_FILES_MISSING"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": NaN}', b"\xff"])
+def test_a_card_that_is_no_json_is_refused(written, content):
+    folder, _ = written
+    (folder / "package.json").write_bytes(content)
+    with pytest.raises(DataError) as refusal:
+        read_package(folder)
+    assert refusal.value.code == "MODEL_FORMAT"

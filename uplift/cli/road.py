@@ -351,6 +351,30 @@ def evaluate(name: Name, missing: Missing = None, root: Root = HERE, as_json: Js
 
 
 @app.command()
+def explain(
+    name: Name,
+    candidate: Annotated[
+        str | None, typer.Option(help="Whose model and policy; the best candidate by default.")
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Questions of the rule in words, 1 to 3.")] = 2,
+    language: Annotated[str, typer.Option(help="Of the rule in words: `en` or `fr`.")] = "en",
+    missing: Missing = None,
+    root: Root = HERE,
+    as_json: Json = False,
+) -> int:
+    """Why do effects differ, which features does the policy need, and what rule says it in words?
+
+    Example: `uplift explain spring_voucher --candidate t --depth 3`
+    """
+    campaign = campaign_of(name, root, missing=missing)
+    found = campaign.explain(candidate, depth=depth)
+    show(found, as_json=as_json, wrote=(campaign.path("explain"),))
+    if not as_json:
+        print(found.tree.story(language))
+    return 0
+
+
+@app.command()
 def roi(name: Name, missing: Missing = None, root: Root = HERE, as_json: Json = False) -> int:
     """Return on investment per customer and arm, adding up to the campaign's effect.
 

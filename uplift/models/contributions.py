@@ -29,7 +29,7 @@ from uplift.models.blend import Blend
 from uplift.models.boosting import Forest
 from uplift.models.calibration import CalibratedModel
 from uplift.models.class_transformation import ClassTransformation
-from uplift.models.crossfit import ArmModels, OutcomeModels
+from uplift.models.crossfit import OutcomeModels
 from uplift.models.feature_rows import FeatureRows
 from uplift.models.learners import Based, EffectModel, SLearner, TLearner, XLearner
 from uplift.models.score_learners import ScoreLearner
@@ -93,11 +93,12 @@ class _Part:
     def times(self, factor: float) -> "_Part":
         return _Part(factor * self.values, factor * self.base)
 
-    def by(self, other: "_Part") -> "_Part":
-        """The product of both, along the path on which both go from their bases together."""
-        own = self.values * ((other.base + other.total) / 2)[:, None]
-        others = other.values * ((self.base + self.total) / 2)[:, None]
-        return _Part(own + others, self.base * other.base)
+    def multiplied(self, other: "_Part") -> "_Part":
+        """The product, along the path on which both go from their bases evenly."""
+        mine = (self.total + self.base) / 2
+        others = (other.total + other.base) / 2
+        values = self.values * others[:, None] + other.values * mine[:, None]
+        return _Part(values, self.base * other.base)
 
     def through(self, function: Callable[[Array], Array]) -> "_Part":
         """The same of a function of the number, along the path from the base."""
@@ -112,7 +113,7 @@ class _Part:
 
 def _of(model: EffectModel, rows: FeatureRows, k: int) -> _Part:
     """Contributions to the effect of treatment k + 1."""
-    if isinstance(model, Based) and model.plain_ is not None:
+    if isinstance(model, Based) and model.plain_ is not None:  # of another library
         raise _unknown(model)
     if isinstance(model, SLearner | TLearner):
         treated, control = (_of_arm(model.models_, rows, arm) for arm in (k + 1, 0))
@@ -140,14 +141,10 @@ def _of(model: EffectModel, rows: FeatureRows, k: int) -> _Part:
 
 
 def _of_arm(models: OutcomeModels, rows: FeatureRows, arm: int) -> _Part:
-    """Contributions to an arm's mean outcome; of two parts, to their product."""
+    """Contributions to an arm's mean outcome."""
     if isinstance(models, TwoPartModels):
-        basket = _of_one_part(models.basket, rows, arm).through(_not_negative)
-        return _of_one_part(models.buys, rows, arm).by(basket.times(models.scale))
-    return _of_one_part(models, rows, arm)
-
-
-def _of_one_part(models: ArmModels, rows: FeatureRows, arm: int) -> _Part:
+        basket = _of_arm(models.basket, rows, arm).through(_no_less_than_nothing)
+        return _of_arm(models.buys, rows, arm).multiplied(basket.times(models.scale))
     part = _of_forest(models.pooled, rows, arm=arm)
     if models.corrections:
         part += _of_forest(models.corrections[arm], rows)
@@ -172,8 +169,8 @@ def _probability(raw: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-raw)), dtype=np.float64)
 
 
-def _not_negative(raw: Array) -> Array:
-    return np.maximum(raw, 0)
+def _no_less_than_nothing(amount: Array) -> Array:
+    return np.maximum(amount, 0)
 
 
 def _of_log_odds(raw: Array) -> Array:

@@ -125,7 +125,7 @@ def checked_weight(sample_weight: Any, *, n_units: int) -> Array:
     if len(wrong) or not weight.any():
         found = f"{weight[wrong[0]]} in row {wrong[0] + 1}" if len(wrong) else "only zeros"
         raise DataError(
-            f"sample_weight: weights must be 0 or more and not all 0, found {found}.",
+            f"sample_weight: weights must be 0 or more and not all 0, found {found}. Repair them.",
             code="WEIGHT_INVALID",
             count=len(wrong) or len(weight),
             rows=[int(row) + 1 for row in wrong[:5]],
@@ -149,7 +149,8 @@ def refuse_leaks(encoder: Encoder, rows: FeatureRows, design: Design, outcomes: 
         if auc > LEAK_AUC:
             raise DataError(
                 f"features: {feature.name!r} tells the arms apart (AUC {auc:.4f}, at most "
-                f"{LEAK_AUC} allowed). What is known only after assignment must not be a feature.",
+                f"{LEAK_AUC} allowed). Remove it: what is known only after assignment is no "
+                "feature.",
                 code="LEAK_TREATMENT",
                 column=feature.name,
             )
@@ -174,8 +175,8 @@ def _checked_arm(treatment: Any, *, n_units: int) -> IntArray:
     present = np.unique(values)
     if len(present) < 2:
         raise DataError(
-            f"treatment: every unit has {present[0]!r}; an effect needs units with and without "
-            "treatment.",
+            f"treatment: every unit has {present[0]}; an effect needs units with and without "
+            "treatment. Check how the arms were joined.",
             code="TREATMENT_CONSTANT",
             count=n_units,
         )

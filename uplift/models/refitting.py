@@ -73,7 +73,6 @@ def _like(model: EffectModel, sample: Sample) -> EffectModel:
         calibrated.share_features(calibrated.member_)
         return calibrated
     fitted: EffectModel = clone(model).learn(sample, model.encoder_)
-    grown = isinstance(model, ScoreLearner) and model.plain_ is None
-    if grown and isinstance(fitted, ScoreLearner):
+    if isinstance(fitted, ScoreLearner) and isinstance(model, ScoreLearner) and model.base is None:
         fitted.cut([forest.n_rounds for forest in model.forests_])
     return fitted

@@ -28,6 +28,7 @@ from uplift.models.foreign import ForeignModel, OnBase
 from uplift.models.forest import CausalForest
 from uplift.models.inputs import checked_weight, refuse_leaks
 from uplift.models.learners import Based, EffectModel, SLearner, TLearner, XLearner
+from uplift.models.overlap import overlap_notice
 from uplift.models.score_learners import DRLearner, RLearner, ScoreLearner, TransformedOutcome
 from uplift.progress import track
 from uplift.suite import Candidate, Suite, effect_scores
@@ -143,7 +144,10 @@ def train(
         dr_outcomes=crossfit.dr_outcomes,
         candidates=candidates,
         seed=seed,
-        notices=encoder.notices,
+        notices=(
+            *encoder.notices,
+            *overlap_notice(crossfit.design, crossfit.scores(outcome)),
+        ),
         preferred=chosen,
     )
 

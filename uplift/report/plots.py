@@ -23,6 +23,9 @@ from uplift.contacts.plan import ContactPlan
 from uplift.errors import DataError, DefinitionError
 from uplift.evaluation.quality import Quality
 from uplift.evaluation.roi import Roi
+from uplift.explanation.drivers import Drivers
+from uplift.explanation.explain import Explanation
+from uplift.explanation.importance import Importance
 from uplift.files import write_bytes
 from uplift.programme import Cohorts
 from uplift.registry.calendar import Calendar
@@ -35,6 +38,7 @@ from uplift.report.calendar_charts import weeks
 from uplift.report.control_charts import calendar, control_size, divergence, programme_total
 from uplift.report.curve_charts import curves, depth, spread
 from uplift.report.design_charts import effect_by_share, false_alarms, power_curve, targeting_power
+from uplift.report.explanation_charts import lost_without, swarm
 from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.learning_charts import pooled_effects, raw_effects
 from uplift.report.long_term_charts import changes, cumulative, expected, worth
@@ -197,3 +201,25 @@ def _(found: Rehearsal) -> Picture:
 @draw.register
 def _(found: UpliftPower) -> Picture:
     return Picture(styled(targeting_power(found)))
+
+
+@draw.register
+def _(drivers: Drivers) -> Picture:
+    return Picture(styled(swarm(drivers)))
+
+
+@draw.register
+def _(importance: Importance) -> Picture:
+    return Picture(styled(lost_without(importance)))
+
+
+@draw.register
+def _(explanation: Explanation) -> Picture:
+    panels = [swarm(explanation.drivers)] if explanation.drivers else []
+    panels += [lost_without(explanation.importance)] if explanation.importance else []
+    if not panels:
+        raise DataError(
+            "This explanation has neither drivers nor importance to draw. Use its table().",
+            code="NOT_DRAWABLE",
+        )
+    return Picture(styled(alt.vconcat(*panels, spacing=SPACING).resolve_scale(color="independent")))

@@ -29,17 +29,19 @@ from uplift.errors import DefinitionError
 from uplift.table import NOTATIONS, format_value
 from uplift.text.english import ENGLISH
 from uplift.text.english_checks import ENGLISH_CHECKS
+from uplift.text.english_explanation import ENGLISH_EXPLANATION
 from uplift.text.english_page import ENGLISH_PAGE
 from uplift.text.english_road import ENGLISH_ROAD
 from uplift.text.french import FRENCH, spaced
 from uplift.text.french_checks import FRENCH_CHECKS
+from uplift.text.french_explanation import FRENCH_EXPLANATION
 from uplift.text.french_page import FRENCH_PAGE
 from uplift.text.french_road import FRENCH_ROAD
 from uplift.text.places import Place
 
 TABLES: Mapping[str, Mapping[str, str]] = {
-    "en": ENGLISH | ENGLISH_CHECKS | ENGLISH_PAGE | ENGLISH_ROAD,
-    "fr": spaced(FRENCH | FRENCH_CHECKS | FRENCH_PAGE | FRENCH_ROAD),
+    "en": ENGLISH | ENGLISH_CHECKS | ENGLISH_EXPLANATION | ENGLISH_PAGE | ENGLISH_ROAD,
+    "fr": spaced(FRENCH | FRENCH_CHECKS | FRENCH_EXPLANATION | FRENCH_PAGE | FRENCH_ROAD),
 }
 LANGUAGES = tuple(TABLES)
 NOTHING = Place({})
