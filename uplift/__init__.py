@@ -42,6 +42,15 @@ _MODULE_OF = {
     "market_shock": "uplift.analysis.market_reading",
     "surrogate_index": "uplift.analysis.surrogates",
     "train": "uplift.models.train",
+    "SLearner": "uplift.models.learners",
+    "TLearner": "uplift.models.learners",
+    "XLearner": "uplift.models.learners",
+    "RLearner": "uplift.models.score_learners",
+    "DRLearner": "uplift.models.score_learners",
+    "TransformedOutcome": "uplift.models.score_learners",
+    "ClassTransformation": "uplift.models.class_transformation",
+    "CausalForest": "uplift.models.forest",
+    "DoseResponse": "uplift.models.dose",
     "evaluate": "uplift.evaluation.quality",
     "explain": "uplift.explanation.explain",
     "roi": "uplift.evaluation.roi",
@@ -87,6 +96,15 @@ if TYPE_CHECKING:
     from uplift.experiment import Experiment as Experiment
     from uplift.experiment import load_experiment as load_experiment
     from uplift.explanation.explain import explain as explain
+    from uplift.models.class_transformation import ClassTransformation as ClassTransformation
+    from uplift.models.dose import DoseResponse as DoseResponse
+    from uplift.models.forest import CausalForest as CausalForest
+    from uplift.models.learners import SLearner as SLearner
+    from uplift.models.learners import TLearner as TLearner
+    from uplift.models.learners import XLearner as XLearner
+    from uplift.models.score_learners import DRLearner as DRLearner
+    from uplift.models.score_learners import RLearner as RLearner
+    from uplift.models.score_learners import TransformedOutcome as TransformedOutcome
     from uplift.models.train import train as train
     from uplift.objectives import Objectives as Objectives
     from uplift.programme import Programme as Programme

@@ -118,6 +118,28 @@ def test_an_experiment_with_redrawn_waves_is_read_by_customer():
     assert report.waves[1].estimate.effect == pytest.approx(read_by_row(second).effect, rel=1e-9)
 
 
+def test_households_that_are_drawn_anew_are_read_by_household():
+    table = rows()
+    table["cluster"] = "h" + table["unit"].str[1:].astype(int).floordiv(2).astype(str)
+    arm = table.groupby(["cluster", "wave"])["arm"].transform("first")  # one per draw
+    table["spend"] += np.where(arm == "letter", 1.0, 0.0) - (table["arm"] == "letter")
+    table["arm"] = arm
+    household = experiment_from(parse_yaml(f"{PLAN}\ncluster: household\n"))
+    report = up.analyse(
+        household,
+        table[["unit", "wave", "arm", "cluster"]],
+        table[["unit", "wave", "spend"]],
+        as_of="2017-08-30",
+    )
+    row = report.effect("spend@1", "letter")
+    plain = read_by_customer(table.assign(unit=table["cluster"]))
+    assert row.method == "by customer"
+    assert row.effect == pytest.approx(plain.effect, rel=1e-9)
+    assert row.std_error == pytest.approx(plain.std_error, rel=1e-9)
+    assert row.std_error != pytest.approx(read_by_customer(table).std_error, rel=1e-3)
+    assert [one.wave for one in report.waves] == list(WAVES)
+
+
 def test_only_waves_whose_window_has_closed_are_read():
     table = rows()
     report = up.analyse(

@@ -10,6 +10,7 @@ from uplift.errors import DataError, StateError
 from uplift.inference.doubly_robust import aipw_outcomes
 from uplift.models.boosting import Boosting, JointLesson, bin_features, grow_jointly
 from uplift.models.class_transformation import ClassTransformation
+from uplift.models.forest import CausalForest
 from uplift.models.learners import SLearner, TLearner, XLearner
 from uplift.models.score_learners import DRLearner, RLearner, TransformedOutcome, constant_effect
 from uplift.models.train import train
@@ -214,3 +215,84 @@ def test_class_transformation_refuses_amounts():
     with pytest.raises(DataError) as caught:
         fitted(ClassTransformation(), trial)
     assert caught.value.code == "OUTCOME_NOT_BINARY"
+
+
+# ---- what changes nothing, for every learner: to what its draws of rows move it ----
+
+FOREST = CausalForest(n_trees=80, min_leaf=15, n_folds=2)
+ALL = [*(one for one in LEARNERS if not isinstance(one, ClassTransformation)), FOREST]
+all_names = pytest.mark.parametrize("learner", ALL, ids=lambda model: type(model).__name__)
+CLOSE = 0.9  # correlation of two fits that differ by which rows said how many rounds, or folds
+
+
+@pytest.fixture(scope="module")
+def clear():
+    """Three arms, effects that differ clearly between units; few values, so bins stay."""
+    sim = simulate(n_units=2000, n_arms=3, outcome="normal", effect=(1.0, 2.0), seed=11)
+    X = sim.trial.features[["x0", "x1", "x2", "x3"]].round(1)
+    return X, sim.trial.outcomes["outcome"], sim.trial.arm, sim.trial.propensity
+
+
+@pytest.fixture(scope="module")
+def on_clear(clear):
+    return {type(one): of_rows(one, clear, np.arange(2000)) for one in ALL}
+
+
+def of_rows(learner, clear, rows, **given):
+    """Effects of all units by a learner of some rows."""
+    X, y, arm, propensity = clear
+    model = clone(learner)
+    if "n_rounds" in model.get_params():
+        model.set_params(n_rounds=50)
+    model.fit(X.iloc[rows], y[rows], arm[rows], propensity=propensity[rows], **given)
+    return model.predict(X)
+
+
+def assert_alike(found, expected, *, close=CLOSE, atol=0.12):
+    for one, other in zip(found.T, expected.T, strict=True):
+        assert np.corrcoef(one, other)[0, 1] > close
+    np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), atol=atol)
+
+
+@all_names
+def test_permuted_rows_give_the_same_learner(learner, clear, on_clear):
+    found = of_rows(learner, clear, np.random.default_rng(3).permutation(2000))
+    if learner is FOREST:
+        np.testing.assert_array_equal(found, on_clear[CausalForest])
+    assert_alike(found, on_clear[type(learner)])
+
+
+@all_names
+def test_duplicated_rows_count_as_doubled_weights_in_every_learner(learner, clear):
+    """Copies are one cluster, so that they are drawn as one; a third of the units has them."""
+    X, y, arm, _ = clear
+    light = X["x0"].to_numpy() < 0
+    y = y + 2 * arm * light  # weights move the effects: without them the check fails
+    twice = np.where(light, 3, 1)
+    rows = np.repeat(np.arange(2000), twice)
+    shares = np.tile(np.bincount(arm, weights=twice) / twice.sum(), (2000, 1))
+    changed = (X[["x2", "x3"]], y, arm, shares)  # who is light is not among the features
+    units = np.arange(2000)
+    by_weight = of_rows(learner, changed, units, sample_weight=twice.astype(float), cluster=units)
+    by_rows = of_rows(learner, changed, rows, cluster=rows)
+    lost = of_rows(learner, changed, units, cluster=units)
+    atol = 0.2
+    np.testing.assert_allclose(by_weight.mean(axis=0), by_rows.mean(axis=0), atol=atol)
+    assert np.abs(lost.mean(axis=0) - by_rows.mean(axis=0)).max() > 3 * atol
+
+
+@pytest.mark.parametrize("learner", ALL[1:], ids=lambda model: type(model).__name__)
+def test_effects_between_treatments_are_those_learned_with_another_control(
+    learner, clear, on_clear
+):
+    """Fifty rounds hold effects back a little, and from another control other ones.
+
+    Most of all in an S-learner, which knows the control as the arm without a column: it is left
+    out here, and its effects are exact differences of its own outcomes (see above).
+    """
+    X, y, arm, propensity = clear
+    effects = on_clear[type(learner)]
+    moved = np.array([1, 0, 2])  # arm 1 becomes the control
+    other = of_rows(learner, (X, y, moved[arm], propensity[:, [1, 0, 2]]), np.arange(2000))
+    expected = np.column_stack([-effects[:, 0], effects[:, 1] - effects[:, 0]])
+    assert_alike(other, expected, close=0.8, atol=0.25)

@@ -1,7 +1,5 @@
 """Revenue as buying times basket: when, how well, and never at the cost of an unbiased score."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,10 +10,11 @@ from uplift.datasets.simulation import simulate
 from uplift.errors import DataError, DefinitionError, StateError
 from uplift.inference.doubly_robust import aipw_outcomes, average
 from uplift.models.boosting import bin_features
+from uplift.models.contributions import contributions_of
 from uplift.models.crossfit import Design, assign_folds, cross_fit
-from uplift.models.learners import SLearner, TLearner, XLearner
+from uplift.models.learners import SLearner, TLearner, XLearner, arm_models_from
 from uplift.models.score_learners import DRLearner, RLearner
-from uplift.models.store import load_model, load_suite, save_model, save_suite
+from uplift.models.store import load_suite, save_suite
 from uplift.models.train import train
 from uplift.models.two_part import TwoPartModels, effect_parts, is_two_part, winsorised
 from uplift.suite import effect_scores
@@ -176,15 +175,21 @@ def test_a_suite_models_revenue_in_two_parts_and_scores_the_real_outcome(tmp_pat
     )
 
 
-def test_a_stored_scale_that_cannot_be_is_refused(t_learner, tmp_path):
-    save_model(t_learner, tmp_path)
-    file = tmp_path / "model.json"
-    document = json.loads(file.read_text())
-    document["constants"]["scale"] = -1.0
-    file.write_text(json.dumps(document))
-    with pytest.raises(DataError) as caught:
-        load_model(tmp_path)
-    assert caught.value.code == "MODEL_FORMAT"
+@pytest.mark.parametrize("scale", [-1.0, 0.5, float("nan"), float("inf")])
+def test_a_stored_scale_that_cannot_be_is_refused(t_learner, scale):
+    constants, forests = t_learner.parts()
+    with pytest.raises(ValueError, match="parts"):
+        arm_models_from({**constants, "scale": scale}, forests)
+
+
+def test_contributions_of_features_add_up_to_the_effect_of_two_parts(sim, t_learner):
+    X = sim.trial.features.head(300)
+    found = contributions_of(t_learner, X)
+    np.testing.assert_allclose(found.effects, t_learner.predict(X), atol=1e-8)
+    on_base = TLearner(base=LinearRegression())
+    with pytest.raises(StateError) as caught:
+        contributions_of(fitted(on_base, sim.trial), X)
+    assert caught.value.code == "CONTRIBUTIONS_UNKNOWN"
 
 
 # ---- never biased ----

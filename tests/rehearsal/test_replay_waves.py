@@ -55,6 +55,7 @@ money: {{currency: EUR, value: spend, margin_rate: 0.5, redemption: redeemed}}
 """
 START = "2008-03-20T08:00:00"  # clocks go forward on the 30th
 ONE = "[{name: control, share: 1/4}, {name: email, share: 3/4, unit_cost: 0, redemption_cost: 1}]"
+HALVES = ONE.replace("1/4", "1/2").replace("3/4", "1/2")  # nothing skewed in a small control
 THREE = (
     "[{name: control, share: 1/2}, {name: email, share: 1/4, unit_cost: 0.1, redemption_cost: 1}, "
     "{name: letter, share: 1/4, unit_cost: 1}]"
@@ -107,7 +108,7 @@ PLANS = {
     "redrawn, looks": {"waves": REDRAWN_3, "analysis": "looks_days: [14, 28, 40]", "guard": GONE},
     "redrawn, looks at any time": {
         "waves": REDRAWN,
-        "analysis": "looks_days: [14, 28, 40], monitoring: always_valid",
+        "analysis": "looks_days: [28], monitoring: always_valid",
     },
     "sticky first, then redrawn": {"waves": MIXED, "more": STRATA, "second": VISIT},
     "in autumn": {  # clocks go back between the waves
@@ -115,7 +116,7 @@ PLANS = {
         "waves": "{name: a, starts_at: 2008-10-02T08:00:00}, "
         "{name: b, starts_at: 2008-10-30T08:00:00, draw: redrawn}, "
         "{name: c, starts_at: 2008-11-20T08:00:00, draw: redrawn}",
-        "analysis": "looks_days: [14, 28, 40]",
+        "analysis": "looks_days: [28]",
     },
 }
 
@@ -419,28 +420,44 @@ def test_effects_planted_in_waves_are_found_as_often_as_their_error_says(history
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["sticky", "redrawn", "redrawn households", "redrawn, looks", "sticky, in strata"]
+    ("name", "arms"),
+    [
+        ("sticky", HALVES),
+        ("redrawn", HALVES),
+        ("redrawn households", HALVES),
+        ("redrawn, looks", HALVES),
+        ("sticky, in strata", HALVES),
+        ("redrawn, looks", ONE),
+    ],
 )
-def test_false_alarms_of_two_and_three_waves_are_inside_the_band(name):
+def test_false_alarms_of_two_and_three_waves_are_inside_the_band(name, arms):
+    """Both sides together for all; each side for even arms.
+
+    Waves drawn anew are read by customer, which knows no skewness: with a small control of skewed
+    spend "better" is said more often than half of the error, which a rehearsal finds.
+    """
     table = complete(history_of(1_200, seed=21))
-    plan = plan_of(**PLANS[name])
+    plan = plan_of(**PLANS[name] | {"arms": arms})
     if len(plan.schedule.windows) == 2:
         table = complete(table[table["wave"] != "c"])
     found = simulate_plan(plan, table, n_replays=4_000, n_jobs=1)
-    assert found.placebo.tests[0].alone.n_replays == 4_000
+    assert found.placebo.tests[0].alone.n_replays >= 4_000
     assert 0.04 <= found.placebo.tests[0].alone.value <= 0.06
-    assert all(check.passed for check in found.checks if check.code == "PLACEBO")
+    if arms == HALVES:
+        assert all(check.passed for check in found.checks if check.code == "PLACEBO")
 
 
 @pytest.mark.slow
 def test_waves_in_which_customers_keep_their_arm_err_when_rows_are_read_as_customers():
     """The wrong variant: two sticky waves and one drawn anew, every row taken for a customer."""
-    table = complete(history_of(1_200, seed=21)).drop(columns="spend_28d_before")
+    table = complete(history_of(1_200, seed=21))
+    alike = table.groupby("unit")["spend_28d_before"].transform("mean")  # in all of their waves
+    table = table.assign(spend=alike).drop(columns="spend_28d_before")
     plan = plan_of(waves=MIXED)
     right = simulate_plan(plan, table, n_replays=1_000, n_jobs=1)
     assert all(check.passed for check in right.checks if check.code == "PLACEBO")
     schedule = plan.schedule.model_copy(update={"waves": ()})
     by_row = plan.model_copy(update={"schedule": schedule})
     wrong = simulate_plan(plan, table, n_replays=1_000, n_jobs=1, read_as=by_row)
-    assert wrong.placebo.tests[0].alone.value > 0.06
+    assert wrong.placebo.tests[0].alone.value > 0.09
     assert any(not check.passed for check in wrong.checks if check.code == "PLACEBO")
