@@ -401,20 +401,13 @@ def judge_call(inputs, project):
     return lambda: evaluate_model(suite.best.model, trial, trained_on=inputs.fit["trained_on"])
 
 
-def with_suite_body(inputs, project):
-    if inputs.body:
-        (folder_of(project) / "suite" / "suite.json").write_text(inputs.body)
-
-
 def evaluate_call(inputs, project):
     write_definition(inputs, project)
-    with_suite_body(inputs, project)
     return lambda: campaign(inputs, project).evaluate()
 
 
 def evaluate_words(inputs, project):
     write_definition(inputs, project)
-    with_suite_body(inputs, project)
     return ("evaluate", "voucher")
 
 
