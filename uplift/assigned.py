@@ -90,7 +90,7 @@ class Assigned:
         tables = [self.table().assign(wave=windows[0].wave)]
         tables += [self.wave(wave).assign(wave=wave) for wave in made]
         both = pd.concat(tables, ignore_index=True)
-        if any(window.draw == "redrawn" for window in windows):
+        if self.experiment.schedule.is_redrawn:
             return both
         return both.drop_duplicates(UNIT).sort_values(UNIT, ignore_index=True)
 

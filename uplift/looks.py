@@ -15,9 +15,9 @@ def planned_looks(experiment: Experiment) -> PlannedLooks:
 
         sum over waves of min(day - wave's day, its response days) / sum of response days
 
-    and of a trigger the share of intake days whose customers have been watched to the end. That is
-    what is planned with; the reading itself takes the information that is really there. Looks
-    without any information are left out (see `days_without_information`).
+    of a campaign whose waves are drawn anew the same over closed waves alone, for only those are
+    read; and of a trigger the share of intake days whose customers have been watched to the end.
+    Looks without any information are left out (see `days_without_information`).
     """
     analysis = experiment.analysis
     if analysis.monitoring == "fixed":
@@ -35,7 +35,8 @@ def information(experiment: Experiment, day: int) -> float:
     watched = whole = 0
     for window in schedule.windows:
         opens, closes = _days(experiment, window.opens_at), _days(experiment, window.closes_at)
-        watched += min(max(day - opens, 0), closes - opens)
+        if day >= closes or not schedule.is_redrawn:
+            watched += min(max(day - opens, 0), closes - opens)
         whole += closes - opens
     return watched / whole if whole else 1.0
 

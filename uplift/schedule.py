@@ -123,6 +123,11 @@ class Schedule(Definition):
             for days in [wave.response_days or self.response_days]
         )
 
+    @property
+    def is_redrawn(self) -> bool:
+        """Whether a customer may have another arm in another wave."""
+        return any(window.draw == "redrawn" for window in self.windows)
+
     def window(self, wave: str | None = None) -> Window:
         """The window of a wave; the first one's without a name. Errors: WAVE_UNKNOWN."""
         for window in self.windows:

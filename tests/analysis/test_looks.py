@@ -52,6 +52,24 @@ def day(number):
 # --- the rule ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("draw", "expected"),
+    [
+        ("sticky", [10 / 28, (14 + 4) / 28, 1]),
+        ("redrawn", [0, 14 / 28, 1]),  # what is read of waves drawn anew is their closed windows
+    ],
+)
+def test_the_information_of_waves_is_that_of_what_is_read(draw, expected):
+    plan = spend_plan(
+        schedule="{starts_at: 2017-07-03T08:00:00, timezone: Europe/Paris, response_days: 14, "
+        "waves: [{name: a, starts_at: 2017-07-03T08:00:00}, "
+        f"{{name: b, starts_at: 2017-07-17T08:00:00, draw: {draw}}}]}}",
+        analysis="looks_days: [10, 18]",
+    )
+    experiment = experiment_from(parse_yaml(plan))
+    assert [information(experiment, day) for day in (10, 18, 28)] == pytest.approx(expected)
+
+
 def test_five_equal_looks_have_the_published_obrien_fleming_bounds():
     bounds = [
         LookRule("look", tuple((i + 1) / 5 for i in range(k)), "group_sequential").bound(0.05)

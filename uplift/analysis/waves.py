@@ -19,7 +19,7 @@ WAVE, CUSTOMER, CLUSTER, DRAWN = "wave", "customer", "cluster", "drawn cluster"
 
 def is_redrawn(experiment: Experiment) -> bool:
     """Whether a customer may have another arm in another wave."""
-    return any(window.draw == "redrawn" for window in experiment.schedule.windows)
+    return experiment.schedule.is_redrawn
 
 
 def by_wave(experiment: Experiment, assigned: Any) -> pd.DataFrame:
