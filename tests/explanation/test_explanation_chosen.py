@@ -33,6 +33,8 @@ def test_the_choice_told_is_the_choice_made(heterogeneity, seed, cluster_size):
     suite, choice = told(heterogeneity=heterogeneity, seed=seed, cluster_size=cluster_size)
     assert choice.chosen == suite.preferred == suite.best.name
     assert f"Why {suite.preferred}" in str(choice)
+    title = "is proven" if suite.preferred == "constant" else f"{suite.preferred} is chosen"
+    assert title in suite.plot().svg()
 
 
 def test_without_heterogeneity_the_missing_proof_is_the_reason():
