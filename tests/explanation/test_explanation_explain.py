@@ -1,6 +1,5 @@
 """All views together, their charts, and what cannot be seen through."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,6 @@ from uplift.explanation.explain import explain
 from uplift.models.forest import CausalForest
 from uplift.models.learners import TLearner
 from uplift.models.train import train
-from uplift.report import plots
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +72,3 @@ def test_a_candidate_that_is_not_there_is_refused(suite, trial):
         with pytest.raises(DataError, match="magic") as caught:
             function(suite, trial, "magic")
         assert caught.value.code == "CANDIDATE_UNKNOWN"
-
-
-def test_a_chart_of_many_points_shows_itself_as_a_small_picture(suite, trial, monkeypatch):
-    picture = effect_drivers(suite, trial, "t").plot()
-    monkeypatch.setattr(plots, "LARGE", 1_000_000)
-    assert picture._repr_svg_().startswith("<svg")
-    assert picture._repr_png_() is None
-    monkeypatch.setattr(plots, "LARGE", 1000)
-    assert picture._repr_svg_() is None
-    content, shown = picture._repr_png_()
-    assert content.startswith(b"\x89PNG")
-    width = float(re.search(r'width="([\d.]+)"', picture.svg())[1])
-    assert shown["width"] == pytest.approx(width, abs=1)

@@ -10,8 +10,8 @@ from uplift.explanation.drivers import Drivers
 from uplift.explanation.importance import Importance
 from uplift.report.style import BLUE, MUTED, ORANGE, WIDTH, title
 
-N_FEATURES = 12  # shown; the others are in the table
-N_POINTS = 150  # customers drawn per feature: enough for the shape, and a picture stays small
+N_FEATURES = 10  # shown; the others are in the table
+N_POINTS = 100  # customers drawn per feature: enough for the shape, and a picture stays small
 ROW = 34  # px of a feature
 LOW, HIGH = BLUE, ORANGE
 

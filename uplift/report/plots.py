@@ -43,7 +43,7 @@ from uplift.report.interval_charts import effects, losses, policies
 from uplift.report.learning_charts import pooled_effects, raw_effects
 from uplift.report.long_term_charts import changes, cumulative, expected, worth
 from uplift.report.plan_charts import against_rules, channels
-from uplift.report.style import PNG_SCALE, png, styled, svg
+from uplift.report.style import png, styled, svg
 from uplift.sizing.control_size import ControlSize
 from uplift.sizing.result import Design
 from uplift.sizing.targeting import UpliftPower
@@ -51,12 +51,11 @@ from uplift.suite import Suite
 from uplift.text.texts import text_of
 
 SPACING = 28  # px between two charts of one result
-LARGE = 250_000  # characters of SVG: thousands of points, which make a notebook slow to open
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart that shows itself in a notebook, without a network: SVG, or PNG if that is large.
+    """A chart that shows itself as SVG in a notebook, without a network.
 
     chart  the Altair chart: `picture.chart.interactive()` zooms where a network may be used
     """
@@ -81,16 +80,8 @@ class Picture:
             )
         return write_bytes(self.png() if kind == ".png" else self.svg().encode(), path)
 
-    def _repr_svg_(self) -> str | None:
-        drawn = self.svg()
-        return drawn if len(drawn) <= LARGE else None
-
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
-        if len(self.svg()) <= LARGE:
-            return None
-        content = self.png()
-        width = int.from_bytes(content[16:20])  # of its header; shown at the size of the SVG
-        return content, {"width": width // PNG_SCALE}
+    def _repr_svg_(self) -> str:
+        return self.svg()
 
 
 @singledispatch
