@@ -71,6 +71,7 @@ def test_interrupted_at_every_step_it_ends_in_the_same_state(new_project, tmp_pa
     assert state_of(project) == state_of(finished[0])
 
 
+@pytest.mark.slow
 def test_where_nothing_is_proven_nobody_is_contacted_and_nothing_promoted(new_project, tmp_path):
     result = run_demo(new_project(tmp_path), n_customers=600)
     assert result.decision.startswith("Contact nobody")
@@ -78,6 +79,7 @@ def test_where_nothing_is_proven_nobody_is_contacted_and_nothing_promoted(new_pr
     assert "scored customers" not in result.files
 
 
+@pytest.mark.slow
 def test_interrupted_after_a_few_steps_it_ends_in_the_same_state(new_project, tmp_path, finished):
     project = new_project(tmp_path)
     for stop in (2, 5, 7):

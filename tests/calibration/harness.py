@@ -80,7 +80,7 @@ class Case:
     measures  what must hold
     wrong     what must not: the same data read wrongly
     reps      replications of the full run
-    smoke     and of the quick one
+    smoke     and of the quick one; 0 leaves the case to the full one
     """
 
     row: str

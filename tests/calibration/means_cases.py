@@ -118,6 +118,7 @@ def _s1() -> Iterator[Case]:
             proportions(0.001, 20_000, share),
             tails,
             wrong=() if share == 0.5 else (one_sided,),
+            smoke=4_000,
         )
     yield Case("S1", "spend of 0.6 % buyers, n=5,000, 50/50", means(spend, 5_000, 0.5), tails)
     # one tail of a small arm of skewed spend is too heavy: it takes units, or a corrected interval

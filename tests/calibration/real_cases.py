@@ -29,7 +29,7 @@ METRICS = ("visit", "conversion", "spend")
 COVARIATES = ("history", "recency", "newbie")
 COLUMNS = (*METRICS, *COVARIATES)
 PAIRS = tuple(covariances_for(METRICS, COVARIATES))
-SMOKE = 250
+SMOKE = 150
 
 
 def control_of(path: Path) -> dict[str, np.ndarray]:

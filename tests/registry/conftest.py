@@ -17,6 +17,16 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("kind", KINDS, scope="module")
 
 
+@pytest.hookimpl(tryfirst=True)  # before slow tests are left out
+def pytest_collection_modifyitems(items):
+    """`slow_on("postgresql")` puts a test of one engine into the slow tier."""
+    for item in items:
+        marker = item.get_closest_marker("slow_on")
+        kind = getattr(item, "callspec", None) and item.callspec.params.get("kind")
+        if marker and kind in marker.args:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def experiment(root):
     return load_experiment(root / "experiments" / ID)

@@ -230,6 +230,7 @@ def test_a_changed_draw_file_is_found(control):
     assert caught.value.code == "FILE_CHECKSUM"
 
 
+@pytest.mark.slow_on("postgresql")
 def test_killed_at_any_point_a_rotation_is_whole_or_has_not_happened(place, programme, tmp_path):
     points = [
         *(f"stage:{name}" for name in ("begun", "written", "committed")),

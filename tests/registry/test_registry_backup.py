@@ -140,6 +140,7 @@ def test_what_is_no_backup_is_refused(registry, tmp_path):
     assert not (tmp_path / "restored.db").exists()
 
 
+@pytest.mark.slow_on("postgresql")
 def test_killed_in_a_backup_or_a_restoration_it_is_there_whole_or_not_at_all(full, place, tmp_path):
     file, target = tmp_path / "backup.db", place.part("restored")
     killed_at("backup:written", BACKUP, full.root, place.location, file)

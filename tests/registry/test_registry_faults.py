@@ -133,6 +133,7 @@ def killed(kind, root, tmp_path_factory, request):
     return {point: Registry(folder, database=location) for point, location in locations.items()}
 
 
+@pytest.mark.slow_on("postgresql")
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("step", OPERATIONS)
 def test_killed_at_any_point_the_state_is_that_before_or_after_never_between(
@@ -169,6 +170,7 @@ def test_killed_while_the_database_is_made_it_is_empty_or_whole(killed, experime
     assert not blocked_by(registry.verify())
 
 
+@pytest.mark.slow_on("postgresql")
 @pytest.mark.parametrize("n_writes", [6, pytest.param(200, marks=pytest.mark.slow)])
 def test_eight_writers_lose_no_update_and_wait_without_an_error(sealed, place, root, n_writes):
     _lease(sealed)
@@ -187,6 +189,7 @@ def _lease(registry):
         insert_rows(connection, leases, [row])
 
 
+@pytest.mark.slow_on("postgresql")
 def test_eight_first_writers_make_one_database(place, tmp_path, root):
     script = WRITERS.replace(
         'registry.advance(experiment.id, "assigned", who=f"w{writer}")', "pass"

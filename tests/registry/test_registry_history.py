@@ -125,6 +125,7 @@ def test_a_changed_file_is_found(sealed):
     assert blocked_by(sealed.verify())[0].value == "missing"
 
 
+@pytest.mark.slow_on("postgresql")
 @pytest.mark.parametrize("n_edits", [120, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_every_edited_byte_is_found(sealed, place, n_edits):
     (sealed.root / "file.txt").write_text("content")

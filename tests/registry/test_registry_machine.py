@@ -196,11 +196,12 @@ class RegistryMachine(RuleBasedStateMachine):
                 )
 
 
+@pytest.mark.slow_on("postgresql")
 @pytest.mark.parametrize("size", ["few", pytest.param("many", marks=pytest.mark.slow)])
 def test_the_registry_does_what_its_model_does(place, tmp_path, experiment, size):
     numbers = itertools.count()
     n_examples = {
-        ("few", "sqlite"): 5,
+        ("few", "sqlite"): 3,
         ("few", "postgresql"): 1,
         ("many", "sqlite"): 200,
         ("many", "postgresql"): 20,

@@ -131,6 +131,7 @@ def test_the_backup_of_an_old_registry_restores_into_a_new_one(old, tmp_path):
     assert copy.migrate() == SCHEMA_VERSION
 
 
+@pytest.mark.slow_on("postgresql")
 @pytest.mark.parametrize("point", ["begun", "half", "written", "committed"])
 def test_killed_in_a_migration_the_schema_is_old_or_new(old, place, point):
     process = subprocess.run(
