@@ -53,6 +53,7 @@ _MODULE_OF = {
     "DoseResponse": "uplift.models.dose",
     "evaluate": "uplift.evaluation.quality",
     "explain": "uplift.explanation.explain",
+    "explain_choice": "uplift.explanation.chosen",
     "roi": "uplift.evaluation.roi",
     "ContactPolicy": "uplift.contacts.policy",
     "plan_contacts": "uplift.contacts.plan",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from uplift.evaluation.roi import roi as roi
     from uplift.experiment import Experiment as Experiment
     from uplift.experiment import load_experiment as load_experiment
+    from uplift.explanation.chosen import explain_choice as explain_choice
     from uplift.explanation.explain import explain as explain
     from uplift.models.class_transformation import ClassTransformation as ClassTransformation
     from uplift.models.dose import DoseResponse as DoseResponse

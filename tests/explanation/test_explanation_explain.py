@@ -53,7 +53,9 @@ def test_everything_is_said_and_drawn_at_once(suite, trial):
     assert not found.notices
     for words in ("What drives", "loses without", "linear projection", "questions"):
         assert words in str(found)
-    assert "<svg" in found.plot().svg()
+    picture = found.plot().svg()
+    for arm in trial.arms[1:]:  # a chart per treatment
+        assert f"drives the effect of {arm} most" in picture
     assert found.to_json() == explain(suite, trial, "t").to_json()
 
 

@@ -73,8 +73,9 @@ def sentence(
 ) -> str:
     """A rule in words.
 
-    words  by feature: its name, or ("bought in the last {value} months", "did not buy …") for a
-           number's lower and upper part, or words per level of a category
+    words  by feature: its name, or what is said after "customers with" of a number's lower and
+           upper part, ("a purchase in the last {value} months", "no purchase in …"), or words per
+           level of a category
     flags  features that are 0 or 1, said as yes and no
     """
     if not rule.conditions:

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from uplift.inference.doubly_robust import Average, average
+from uplift.suite import Candidate
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 PROOF = 1.645  # of a stack's evidence, for anything but one effect for everyone: one in twenty
+STACK = "stack"  # of the learners that enter beside it; the least simple
 NOISE = 1e-9  # of the largest spread; what varies less is one effect for everyone
 
 
@@ -191,3 +193,48 @@ def preferred(
         if worse.value <= worse.std_error:
             return name
     return best
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """What a choice is made of.
+
+    losses    by learner, simplest first: distance of each unit's effect to its score, (n_units,)
+    constant  the same of one effect for everyone
+    proof     `evidence` of the stack of all learners; 0 without any
+    """
+
+    losses: Mapping[str, Array]
+    constant: Array
+    proof: float
+
+    @classmethod
+    def of(
+        cls,
+        candidates: Mapping[str, Candidate],
+        scores: Array,
+        *,
+        fold: IntArray,
+        weight: Array | None,
+        cluster: IntArray | None,
+    ) -> "Contest":
+        """Of the learners that give effects; they are named simplest first, a stack is last."""
+        learners = {
+            name: candidates[name].effects
+            for name in sorted(candidates, key=lambda name: name == STACK)
+            if candidates[name].kind == "learner" and candidates[name].loss is not None
+        }
+        members = [effects for name, effects in learners.items() if name != STACK]
+        proof = 0.0
+        if members:
+            together = stacked(members, scores, fold=fold, weight=weight)
+            proof = evidence(together.effects, scores, fold=fold, weight=weight, cluster=cluster)
+        losses = {name: distances(effects, scores) for name, effects in learners.items()}
+        return cls(losses, distances(candidates["constant"].effects, scores), proof)
+
+    def chosen(self, *, weight: Array | None, cluster: IntArray | None) -> str:
+        """The learner preferred; "constant" when none is proven."""
+        name = preferred(
+            self.losses, proof=self.proof, constant=self.constant, weight=weight, cluster=cluster
+        )
+        return name or "constant"

@@ -19,7 +19,7 @@ from uplift.inference.doubly_robust import average
 from uplift.models.baselines import ConstantEffect, RandomBaseline, ResponseModel, RuleBaseline
 from uplift.models.blend import average_of, needs_forests, stack_of
 from uplift.models.boosting import MANY, bin_features, folds_for, side_by_side
-from uplift.models.choice import Stack, distances, evidence, preferred, stacked
+from uplift.models.choice import STACK, Contest, Stack, distances, stacked
 from uplift.models.class_transformation import ClassTransformation
 from uplift.models.crossfit import CrossFit, Design, Sample, assign_folds, cross_fit
 from uplift.models.encoding import Encoder
@@ -52,7 +52,6 @@ BASELINES: dict[str, Callable[[int], EffectModel]] = {
     "response": lambda seed: ResponseModel(),
     "rule": lambda seed: RuleBaseline(),
 }
-STACK = "stack"  # of the learners that enter beside it
 EVERYONE = -1  # the "fold" of the model that learns from all units
 
 Entrant = str | tuple[str, Any]
@@ -303,31 +302,16 @@ def _stacked_model(members: Sequence[Candidate], made: Stack) -> EffectModel:
 
 
 def _preferred(candidates: Mapping[str, Candidate], course: _Course) -> str:
-    """The simplest learner about as good as the best; the constant effect when none is proven.
-
-    Learners are named simplest first, and a stack is the least simple.
-    """
-    scores, design = course.crossfit.scores(course.outcome), course.crossfit.design
-    learners = {
-        name: candidates[name]
-        for name in sorted(candidates, key=lambda name: name == STACK)
-        if candidates[name].kind == "learner" and candidates[name].loss is not None
-    }
-    if not learners:
-        return "constant"
-    members = [one.effects for name, one in learners.items() if name != STACK]
-    fold = course.crossfit.fold
-    together = stacked(members, scores, fold=fold, weight=design.weight)
-    chosen = preferred(
-        {name: distances(one.effects, scores) for name, one in learners.items()},
-        proof=evidence(
-            together.effects, scores, fold=fold, weight=design.weight, cluster=design.cluster
-        ),
-        constant=distances(candidates["constant"].effects, scores),
+    """The simplest learner about as good as the best; the constant effect when none is proven."""
+    design, scores = course.crossfit.design, course.crossfit.scores(course.outcome)
+    contest = Contest.of(
+        candidates,
+        scores,
+        fold=course.crossfit.fold,
         weight=design.weight,
         cluster=design.cluster,
     )
-    return chosen or "constant"
+    return contest.chosen(weight=design.weight, cluster=design.cluster)
 
 
 def _fit_shared(model: EffectModel, course: _Course, f: int) -> tuple[Any, Array]:

@@ -10,8 +10,8 @@ from uplift.explanation.drivers import Drivers
 from uplift.explanation.importance import Importance
 from uplift.report.style import BLUE, MUTED, ORANGE, WIDTH, title
 
-N_FEATURES = 12  # shown; the others are in the table
-N_POINTS = 400  # customers drawn per feature
+N_FEATURES = 10  # shown; the others are in the table
+N_POINTS = 100  # customers drawn per feature: enough for the shape, and a picture stays small
 ROW = 34  # px of a feature
 LOW, HIGH = BLUE, ORANGE
 
@@ -20,7 +20,8 @@ def swarm(drivers: Drivers, treatment: str | None = None) -> Any:
     """A point per customer and feature: its contribution, coloured by the feature's value."""
     treatments = list(drivers.base)
     k = treatments.index(treatment) if treatment else 0
-    chosen = [d for d in drivers.drivers if d.treatment == treatments[k]][:N_FEATURES]
+    of_arm = [d for d in drivers.drivers if d.treatment == treatments[k]]
+    chosen = [d for d in of_arm if d.mean_size > 0][:N_FEATURES] or of_arm[:1]
     order = [d.feature for d in chosen]
     rng = np.random.default_rng(0)
     drawn = np.sort(rng.permutation(drivers.n_customers)[:N_POINTS])
@@ -39,7 +40,7 @@ def swarm(drivers: Drivers, treatment: str | None = None) -> Any:
         )
     points = (
         alt.Chart(pd.concat(frames, ignore_index=True))
-        .mark_circle(size=16, opacity=0.6)
+        .mark_circle(size=16, opacity=0.6, aria=False)  # a label per point is most of the file
         .encode(
             x=alt.X("contribution:Q", title=f"Contribution to the effect on {drivers.outcome}"),
             y=alt.Y("feature:N", sort=order, title=None),

@@ -205,7 +205,7 @@ def _(found: UpliftPower) -> Picture:
 
 @draw.register
 def _(drivers: Drivers) -> Picture:
-    return Picture(styled(swarm(drivers)))
+    return Picture(styled(alt.vconcat(*_swarms(drivers), spacing=SPACING)))
 
 
 @draw.register
@@ -215,7 +215,7 @@ def _(importance: Importance) -> Picture:
 
 @draw.register
 def _(explanation: Explanation) -> Picture:
-    panels = [swarm(explanation.drivers)] if explanation.drivers else []
+    panels = _swarms(explanation.drivers) if explanation.drivers else []
     panels += [lost_without(explanation.importance)] if explanation.importance else []
     if not panels:
         raise DataError(
@@ -223,3 +223,8 @@ def _(explanation: Explanation) -> Picture:
             code="NOT_DRAWABLE",
         )
     return Picture(styled(alt.vconcat(*panels, spacing=SPACING).resolve_scale(color="independent")))
+
+
+def _swarms(drivers: Drivers) -> list[Any]:
+    """A chart per treatment: what moves one effect may leave another as it is."""
+    return [swarm(drivers, treatment) for treatment in drivers.base]

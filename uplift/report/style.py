@@ -22,6 +22,8 @@ NUMBER_LOCALES: dict[str, Literal["fr-FR"]] = {
     "fr": "fr-FR"
 }  # of the drawing library; English is its own
 
+PLACE = re.compile(r"translate\((-?\d+\.\d{3,}),(-?\d+\.\d{3,})\)")  # finer than a screen shows
+
 PAGE_COLOURS = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -72,9 +74,10 @@ def title(finding: str, detail: str = "") -> alt.TitleParams:
 def svg(chart: Any, language: str = "en") -> str:
     """The chart as an SVG picture; numbers on its axes as the language writes them."""
     locale = NUMBER_LOCALES.get(language)
-    return str(
+    drawn = str(
         vl_convert.vegalite_to_svg(chart.to_dict(), vl_version=_vl_version(), format_locale=locale)
     )
+    return PLACE.sub(lambda at: f"translate({float(at[1]):.2f},{float(at[2]):.2f})", drawn)
 
 
 def png(chart: Any) -> bytes:

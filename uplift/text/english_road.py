@@ -162,8 +162,8 @@ ROAD_CHARTS = {
         "Difference to the control with its interval; filled marks are proven."
     ),
     "chart.losses.name": "Loss of every candidate",
-    "chart.losses.none": "No candidate predicts better than one effect for everyone",
-    "chart.losses.best": "{candidate} predicts the effects best",
+    "chart.losses.none": "No candidate is proven to predict better than one effect for everyone",
+    "chart.losses.best": "{candidate} is chosen, about as good as the best",
     "chart.losses.detail": (
         "Left of the line is better than one effect for everyone; filled is the one chosen."
     ),

@@ -165,8 +165,8 @@ ROAD_CHARTS = {
         "Écart au groupe témoin avec son intervalle ; les marques pleines sont prouvées."
     ),
     "chart.losses.name": "Perte de chaque candidat",
-    "chart.losses.none": "Aucun candidat ne prédit mieux qu’un même effet pour tous",
-    "chart.losses.best": "{candidate} prédit le mieux les effets",
+    "chart.losses.none": "Aucun candidat n’est prouvé meilleur qu’un même effet pour tous",
+    "chart.losses.best": "{candidate} est choisi, à peu près aussi bon que le meilleur",
     "chart.losses.detail": (
         "À gauche de la ligne, mieux qu’un même effet pour tous ; le candidat choisi est plein."
     ),
