@@ -79,15 +79,6 @@ def test_where_nothing_is_proven_nobody_is_contacted_and_nothing_promoted(new_pr
     assert "scored customers" not in result.files
 
 
-@pytest.mark.slow
-def test_interrupted_after_a_few_steps_it_ends_in_the_same_state(new_project, tmp_path, finished):
-    project = new_project(tmp_path)
-    for stop in (2, 5, 7):
-        walk(Demo(project, n_customers=N_CUSTOMERS), stop)
-    run_demo(project, n_customers=N_CUSTOMERS)
-    assert state_of(project) == state_of(finished[0])
-
-
 def walk(demo: Demo, n_steps: int) -> None:
     """The first steps of a demo that is then given up."""
     for _, work in demo.steps[:n_steps]:
