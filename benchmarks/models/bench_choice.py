@@ -136,7 +136,7 @@ def shares(problem: Problem, seed: int) -> tuple[str, dict[str, float]]:
         for name in (*LEARNERS, STACK)
     }
     found[CHOSEN] = found.get(suite.preferred, 0.0)  # one effect for everyone ranks nobody
-    best = max(found[name] for name in LEARNERS)
+    best = max(found[name] for name in LEARNERS) or np.nan  # where nobody differs there is none
     return suite.preferred, {name: value / best for name, value in found.items()}
 
 
