@@ -162,7 +162,7 @@ def main() -> None:
     parser.add_argument("--problem", action="append", choices=tuple(PROBLEMS))
     asked = parser.parse_args()
     lines = [row(name, asked.seeds) for name in asked.problem or PROBLEMS]
-    head = f"| learned from | {' | '.join((*LEARNERS, STACK, CHOSEN))} | chosen |"
+    head = f"| learned from | {' | '.join((*LEARNERS, STACK, CHOSEN))} | which, seeds |"
     page = f"""# How well learners are chosen
 
 Written by `python benchmarks/models/bench_choice.py`: shares of the best learner's true Qini on new
