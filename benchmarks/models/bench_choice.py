@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from criteo_like import FEATURES, TREATED_SHARE, criteo_like
+from criteo_like import FEATURES, TREATED_SHARE, Truth, criteo_like
 
 from uplift.datasets import plasmode_campaign, simulate
 from uplift.models.train import train
@@ -41,12 +42,12 @@ class Problem:
     effects: Array
 
 
-def criteo(truth: str, n_units: int) -> Callable[[int], Problem]:
+def criteo(truth: Truth, n_units: int) -> Callable[[int], Problem]:
     """Customers in the shape of the Criteo set; another part of a million for each seed."""
 
     def problem(seed: int) -> Problem:
-        customers = criteo_like(0, truth=truth).part(seed * n_units, n_units)  # type: ignore[arg-type]
-        new = criteo_like(1, truth=truth).part(0, NEW)  # type: ignore[arg-type]
+        customers = criteo_like(0, truth=truth).part(seed * n_units, n_units)
+        new = criteo_like(1, truth=truth).part(0, NEW)
         trial = Trial(
             units=np.array([f"u{i}" for i in range(n_units)], dtype=object),
             features=pd.DataFrame(customers.features, columns=list(FEATURES)),
@@ -63,12 +64,12 @@ def criteo(truth: str, n_units: int) -> Callable[[int], Problem]:
     return problem
 
 
-def simulated(n_units: int, **how: object) -> Callable[[int], Problem]:
+def simulated(n_units: int, **how: Any) -> Callable[[int], Problem]:
     """A world of `simulate`; the new customers are others of the same world."""
 
     def problem(seed: int) -> Problem:
-        old = simulate(n_units=n_units, seed=seed, **how)  # type: ignore[arg-type]
-        new = simulate(n_units=50_000, seed=10_000 + seed, **how)  # type: ignore[arg-type]
+        old = simulate(n_units=n_units, seed=seed, **how)
+        new = simulate(n_units=50_000, seed=10_000 + seed, **how)
         return Problem(old.trial, new.trial.features, new.true_effects)
 
     return problem

@@ -32,6 +32,7 @@ def numbered(*ranges):
     return {f"B{n:02}" for first, last in ranges for n in range(first, last + 1)}
 
 
+OF_MODELS = numbered((35, 41), (43, 56), (59, 59))  # some are met by frames and weights alone
 PROMISED = numbered((1, 56), (59, 59), (65, 78), (83, 86))
 NO_COMMAND = {  # case → why no command can meet it
     "B35": "an assignment without a second arm is refused before training: ARM_MISSING",
@@ -78,9 +79,9 @@ def test_every_promised_case_is_met_by_a_command():
 
 def test_what_is_excused_has_a_reason_and_is_little():
     for excused in (NO_COMMAND, NO_FUNCTION):
-        assert set(excused) <= PROMISED
+        assert set(excused) <= OF_MODELS
         assert all(len(reason) > 20 for reason in excused.values())
-        assert len(excused) <= len(PROMISED) / 10
+        assert len(excused) <= 7
 
 
 def test_a_case_that_nobody_meets_would_be_noticed():
